@@ -1,0 +1,223 @@
+"""The `picie` command. `picie COMMAND --help` teaches each by example."""
+
+import logging
+import os
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from picie_core import places
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Unsupervised semantic segmentation: the PiCIE workbook.\n\n"
+    "Notebooks are run with `picie run`, your own photographs are segmented with `picie segment`.",
+)
+
+Parameters = Annotated[
+    list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter of the notebook or any setting.")
+]
+Root = Annotated[Path | None, typer.Option(help="The data set's folder (scenes need none).")]
+
+
+class _Refused(Exception):
+    """A message for the user, and exit status 2."""
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="scenes, camvid, coco27, cityscapes27, voc21, folder, ...")],
+    root: Root = None,
+    size: Annotated[int, typer.Option(help="Side of the network's input in pixels.")] = 128,
+    recipe: Annotated[str, typer.Option(help="paper, release or ours: decides the size training images are kept at.")] = "ours",
+    limit: Annotated[int | None, typer.Option(help="At most so many images of each split.")] = None,
+    skip_bad: Annotated[bool, typer.Option(help="Leave out images that cannot be used, instead of stopping.")] = False,
+) -> None:
+    """Decode, check and cache a data set; runs do this by themselves.
+
+    \b
+    picie prepare camvid --root ~/data/CamVid
+    picie prepare coco27 --root ~/data/coco --size 320
+    picie prepare folder --root ~/Pictures --skip-bad
+    """
+    from picie_core.settings import Settings
+    from picie_core.training import splits
+
+    explicit = {"dataset": name, "data_root": root, "image_size": size, "recipe": recipe}
+    explicit |= {"train_images": limit, "val_images": limit} if limit else {}
+    settings = Settings(**explicit, on_bad_image="skip" if skip_bad else "error")
+    for split, data in zip(("train", "val"), splits(settings), strict=True):
+        labels = "no labels" if data.labels is None else f"{len(data.classes.names)} classes"  # type: ignore[union-attr]
+        typer.echo(f"{split}: {len(data)} images of {data.images.shape[1]} pixels, {labels}: {data.folder}")
+
+
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="A path, or a name or number below notebooks/: 03, picie, 03_picie.")],
+    parameter: Parameters = None,
+    output: Annotated[Path | None, typer.Option(help="The executed notebook; default below reports/local/.")] = None,
+) -> None:
+    """Execute a notebook with papermill. Names and values are checked before it starts.
+
+    \b
+    picie run 03                                          on the embedded scenes
+    picie run 03 -p dataset=camvid -p data_root=~/data/CamVid -p pretrained=false
+    picie run 03 -p num_overclusters=100 -p seed=2        PiCIE+H
+    picie run 00 -p method=untrained -p recipe=release
+    """
+    from picie_core import execution
+    from picie_core.publishing import local_folder
+
+    file = execution.find(notebook)
+    given = dict(_pair(text) for text in parameter or [])
+    if given.get("data_root"):
+        given["data_root"] = str(Path(given["data_root"]).expanduser().resolve())
+    target = output or local_folder(given.get("dataset", "scenes")) / "notebooks" / file.name
+    typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
+
+
+@app.command()
+def demo() -> None:
+    """Execute the numbered notebooks on the embedded scenes, then print the results and where they lie.
+
+    \b
+    picie demo          about 5 minutes on 2 cores, no data, no GPU
+    """
+    from picie_core import execution, tables
+    from picie_core.publishing import local_folder
+
+    folder = local_folder("scenes")
+    for file in execution.numbered():
+        typer.echo(f"\n{file.stem}", err=True)
+        execution.execute(file, {}, folder / "notebooks" / file.name)
+    typer.echo("\n" + tables.as_text(tables.over_seeds(tables.results())))
+    typer.echo(f"notebooks: {folder / 'notebooks'}\nfigures:   {folder / 'figures'}\ntables:    {folder / 'tables'}")
+
+
+@app.command()
+def segment(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder (printed by notebooks and below reports/runs/).")],
+    images: Annotated[Path, typer.Option(help="A folder of images, searched with its sub-folders, or one image.")],
+    out: Annotated[Path, typer.Option(help="Where to write.")],
+    names: Annotated[Path | None, typer.Option(help="CSV with the columns cluster, name (an edited clusters.csv).")] = None,
+) -> None:
+    """Segment photographs with a trained run: cluster maps, overlays, clusters.csv.
+
+    \b
+    picie segment reports/runs/folder-picie-0123456789abcdef --images ~/Pictures --out ~/segments
+    """
+    from tqdm import tqdm
+
+    from picie_core import records, segmentation
+
+    given = segmentation.read_names(names) if names else None
+    with tqdm(desc="segment", unit="img", disable=not sys.stderr.isatty()) as bar:
+
+        def tick(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        file = segmentation.segment(records.load(run), images.expanduser(), out.expanduser(), given, tick)
+    typer.echo(file.read_text().rstrip())
+    typer.echo(f"written to {file.parent}")
+
+
+@app.command()
+def publish(
+    dataset: Annotated[str, typer.Argument(help="Whose outputs below reports/local/.")],
+    name: Annotated[list[str] | None, typer.Argument(help="Which; default: all that may be published.")] = None,
+) -> None:
+    """Copy tables and curves from reports/local/ into the committed reports/. Pictures of photographs are refused.
+
+    \b
+    picie publish camvid
+    picie publish scenes picie-predictions
+    """
+    from picie_core import publishing
+
+    for file in publishing.publish(dataset, name or None):
+        typer.echo(str(file))
+
+
+@app.command()
+def settings(parameter: Parameters = None) -> None:
+    """Show every setting with its value, where the value comes from, and its meaning.
+
+    \b
+    picie settings
+    picie settings -p recipe=release -p dataset=camvid
+    """
+    from picie_core.settings import Settings
+
+    chosen = Settings(**{name: None if value == "none" else value for name, value in map(_pair, parameter or [])})
+    for name, value in chosen.values().items():
+        meaning = Settings.model_fields[name].description
+        typer.echo(f"{name:24} {value!s:14} {chosen.sources[name]:16} {meaning}")
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, devices, faiss, disk, and which data sets are in place.
+
+    \b
+    picie doctor
+    """
+    import faiss
+    import torch
+
+    from picie_core.datasets import DATASETS
+
+    names = ("torch", "torchvision", "faiss-cpu", "faiss-gpu", "lightning-fabric", "numpy", "papermill", "nbval", "jupyterlab")
+    typer.echo("versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n in names if (v := _version(n))))
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    typer.echo(f"devices     {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), GPUs: {', '.join(gpus) or 'none'}")
+    typer.echo(f"faiss       {faiss.__version__}, {faiss.get_num_gpus() if hasattr(faiss, 'get_num_gpus') else 0} GPUs in use")
+    if gpus and not faiss.get_num_gpus():
+        typer.echo("            this faiss is a CPU build: `make setup LOCK=requirements-gpu.lock` installs the GPU's")
+    home = places.home()
+    typer.echo(f"home        {home} ({shutil.disk_usage(home).free / 2**30:.0f} GB free)")
+    typer.echo(f"runs        {places.runs_root()}\nprepared    {places.prepared_folder()}")
+    for name, dataset in DATASETS.items():
+        folder = places.data_folder() / dataset.folder if dataset.folder else None
+        state = "embedded" if not dataset.layout else "give --root" if folder is None else str(folder)
+        state += "" if folder is None or not dataset.layout else (": there" if folder.is_dir() else ": not there")
+        typer.echo(f"{name:22}  {state}")
+
+
+def main() -> None:
+    """The command, with errors as messages: a person's mistake is not a traceback."""
+    from picie_core.clustering import ClusteringError
+    from picie_core.datasets import DataError
+    from picie_core.execution import NotebookError
+    from picie_core.publishing import PublishError
+    from picie_core.settings import SettingsError
+    from picie_core.training import DivergedError
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    known = (ClusteringError, DataError, NotebookError, PublishError, SettingsError, DivergedError, FileNotFoundError, _Refused)
+    try:
+        app()
+    except known as error:
+        typer.echo(f"picie: {error}", err=True)
+        raise SystemExit(2) from error
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise _Refused(f"-p {text!r}: expected name=value, such as -p seed=2")
+    return name.strip(), value.strip()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

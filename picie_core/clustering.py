@@ -1,0 +1,173 @@
+"""Mini-batch k-means over pixel features, the prototypes it ends with, and the labels they give."""
+
+from dataclasses import dataclass, field
+
+import faiss
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class ClusteringError(RuntimeError):
+    """A clustering that cannot be used; the message says what to try."""
+
+
+def scores(features: Tensor, prototypes: Tensor, rule: str) -> Tensor:
+    """How near each pixel is to each prototype; the argmax over prototypes is the pixel's cluster.
+
+    Args:
+        features: unit vectors z, (B, D, h, w). (Vectors of other lengths change `euclidean` by a constant a pixel.)
+        prototypes: mu, (K, D); means of unit vectors, so shorter than 1 unless re-normalised.
+        rule: `inner` <z, mu> (the release's logits); `cosine` <z, mu / |mu|> (eq. 5 up to a constant, d = 1 - cos);
+            `euclidean` -|z - mu|^2 (eq. 1, the rule of k-means and of pseudo-labels).
+
+    Returns:
+        (B, K, h, w).
+    """
+    if rule == "cosine":
+        prototypes = F.normalize(prototypes, dim=1)
+    inner = F.conv2d(features, prototypes[:, :, None, None].to(features.dtype))
+    if rule != "euclidean":
+        return inner
+    return 2 * inner - 1 - prototypes.square().sum(dim=1)[:, None, None].to(features.dtype)
+
+
+def assign(features: Tensor, prototypes: Tensor, rule: str = "euclidean") -> Tensor:
+    """The cluster of every pixel: (B, D, h, w) unit features -> (B, h, w) int64; the lowest index wins a tie."""
+    return scores(features, prototypes, rule).argmax(dim=1)
+
+
+def label_dtype(k: int) -> torch.dtype:
+    """The smallest integer type that holds labels 0..k-1."""
+    return torch.uint8 if k <= 2**8 else torch.int16 if k <= 2**15 else torch.int32
+
+
+def flatten(features: Tensor) -> Tensor:
+    """Feature maps (B, D, h, w) -> points (B * h * w, D) float32."""
+    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).float()
+
+
+@dataclass
+class MiniBatchKMeans:
+    """Mini-batch k-means (Sculley 2010) as the release runs it: k-means on the first batches, then running means.
+
+    Feed batches of features with `add`, then call `finish`. The first `init_batches` batches give the first centroids
+    by k-means (faiss) on all of their pixels; every further group of `update_batches` batches is assigned to the
+    nearest centroid and moves it: count_k += n_k, mu_k <- (1 - n_k / count_k) mu_k + (n_k / count_k) mean_k.
+    Centroids are not re-normalised. With fewer batches than `init_batches` it is plain k-means on everything.
+
+    Difference from the release: an incomplete last group is used, not dropped.
+
+    Attributes:
+        k: number of clusters.
+        init_batches, update_batches, iterations: see above and `Settings`.
+        seed: of the first centroids.
+        centroids: (k, D) float32 once the first k-means has run.
+        counts: pixels behind each centroid, (k,) float64.
+    """
+
+    k: int
+    init_batches: int
+    update_batches: int
+    iterations: int
+    seed: int
+    centroids: Tensor | None = None
+    counts: Tensor | None = None
+    _waiting: list[Tensor] = field(default_factory=list)
+    _distances: list[Tensor] = field(default_factory=list)
+
+    def add(self, points: Tensor) -> None:
+        """Take a batch of points, (n, D) float32: the pixels of a batch of images (`flatten`)."""
+        self._waiting.append(points)
+        if len(self._waiting) == (self.init_batches if self.centroids is None else self.update_batches):
+            self._use()
+
+    def finish(self) -> tuple[Tensor, float]:
+        """The prototypes (k, D) float32 and the inertia: mean squared distance of the pixels when each was used.
+
+        Raises:
+            ClusteringError: features are not finite, or there are fewer of them than clusters.
+        """
+        if self._waiting:
+            self._use()
+        if self.centroids is None:
+            raise ClusteringError("k-means was given no features: the data set's training split is empty")
+        return self.centroids, float(torch.cat(self._distances).mean())
+
+    def _use(self) -> None:
+        points = torch.cat(self._waiting)
+        self._waiting = []
+        if not bool(torch.isfinite(points).all()):
+            raise ClusteringError(
+                "features are not finite: the run has diverged. Try a lower learning_rate, or precision = '32'"
+            )
+        if self.centroids is None:
+            self.centroids = first_centroids(points, self.k, self.iterations, self.seed)
+            self.counts = torch.zeros(self.k, dtype=torch.float64, device=points.device)
+            nearest, _ = self._nearest(points)
+            self.counts += torch.bincount(nearest, minlength=self.k)
+        else:
+            nearest, ones = self._nearest(points)
+            n = torch.bincount(nearest, minlength=self.k).double()
+            self.counts += n
+            rate = (n / self.counts.clamp(min=1)).float()[:, None]
+            mean = (ones.T @ points) / n.clamp(min=1).float()[:, None]
+            self.centroids = (1 - rate) * self.centroids + rate * mean
+
+    def _nearest(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Nearest centroid of each point, (n,), and the same as one-hot rows, (n, k)."""
+        squared = self.centroids.square().sum(dim=1) - 2 * points @ self.centroids.T
+        distance, nearest = squared.min(dim=1)
+        self._distances.append((distance + points.square().sum(dim=1)).clamp(min=0))
+        return nearest, F.one_hot(nearest, self.k).to(points.dtype)
+
+
+def first_centroids(points: Tensor, k: int, iterations: int, seed: int) -> Tensor:
+    """Lloyd's k-means on all the points, by faiss, on the GPU where there is a GPU build and a GPU.
+
+    Args:
+        points: (n, D) float32, finite.
+        k: number of centroids, <= n.
+        iterations: of Lloyd's algorithm.
+        seed: of faiss's first pick of points.
+
+    Returns:
+        (k, D) float32 on the device of `points`. Empty clusters are split off large ones by faiss.
+
+    Raises:
+        ClusteringError: fewer points than clusters.
+    """
+    n = len(points)
+    if n < k:
+        raise ClusteringError(f"{n} pixel features cannot make {k} clusters: give fewer clusters, or more images")
+    on_gpu = points.is_cuda and faiss.get_num_gpus() > 0
+    kmeans = faiss.Kmeans(
+        points.shape[1],
+        k,
+        niter=iterations,
+        seed=seed,
+        gpu=on_gpu,
+        min_points_per_centroid=1,
+        max_points_per_centroid=n,  # faiss would silently take 256 points a cluster
+    )
+    kmeans.train(np.ascontiguousarray(points.cpu().numpy()))
+    return torch.from_numpy(kmeans.centroids).to(points.device)
+
+
+def check_in_use(counts: Tensor, epoch: int) -> None:
+    """Refuse a collapsed clustering.
+
+    Args:
+        counts: pixels in each cluster, (K,).
+        epoch: for the message.
+
+    Raises:
+        ClusteringError: fewer than 2 clusters have pixels.
+    """
+    used = int((counts > 0).sum())
+    if used < 2:
+        raise ClusteringError(
+            f"the clustering of epoch {epoch} has collapsed: {used} of {len(counts)} clusters is in use. "
+            "Try a lower learning_rate, balance = 'inverse', or a larger temperature"
+        )

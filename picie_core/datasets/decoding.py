@@ -1,0 +1,116 @@
+"""From the bytes of a file to an upright 8-bit RGB image, or to a map of class indices."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from picie_core.classes import VOID, ClassTable
+from picie_core.datasets.problems import Unusable
+
+# What Pillow's decoders raise on damaged files of one format or another.
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, AttributeError,
+    struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def read_image(data: bytes) -> Image.Image:
+    """The image in `data` as Pillow's `RGB`, turned upright by its EXIF orientation.
+
+    - greyscale, palette, CMYK, YCbCr, HSV, 1-bit: as Pillow converts them; colour profiles are not applied;
+    - 16-bit greyscale: value / 257, rounded (65,535 becomes 255). 16-bit colour: Pillow keeps the high byte;
+    - transparency (RGBA, greyscale with alpha, a transparent palette entry): composited on white, as on a page;
+    - animations and multi-page files: the first frame.
+
+    Raises:
+        Unusable: empty, damaged, not an image, or of a kind without a fixed white (32-bit integers, floats).
+    """
+    image = _open(data)
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        return _to_rgb(image)
+    except _DAMAGED as error:
+        raise Unusable(f"does not decode ({error})") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise Unusable("is empty (0 bytes)")
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError as error:
+        raise Unusable("is not an image of a known format, or its header is damaged") from error
+    except _DAMAGED as error:
+        raise Unusable(f"does not decode ({error})") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):  # older Pillow opens 16-bit PNG as "I"
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if mode in ("I", "F"):
+        raise Unusable(f"has 32-bit pixels (mode {mode}), whose white is not known: save it with 8 or 16 bits")
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = (image.convert("LA") if mode == "La" else image).convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, rgba).convert("RGB")
+    return image if mode == "RGB" else image.convert("RGB")
+
+
+def read_label(data: bytes) -> Image.Image:
+    """The label ids in `data` as an image of mode `L` (ids up to 255) or `I` (others).
+
+    A palette image is read by its indices (as VOC stores labels), a greyscale one by its values, also where an
+    optimiser has packed them into 1, 2 or 4 bits.
+
+    Raises:
+        Unusable: empty, damaged, lossy (JPEG) or a colour picture.
+    """
+    label = _open(data)
+    try:
+        label.load()
+    except _DAMAGED as error:
+        raise Unusable(f"does not decode ({error})") from error
+    if label.format == "JPEG":
+        raise Unusable("is a JPEG: lossy compression changes label ids; expected PNG")
+    if label.mode not in ("L", "P", "1", "I") and not label.mode.startswith("I;16"):
+        raise Unusable(f"is a colour picture (mode {label.mode}); expected one channel of label ids")
+    if label.mode == "L":
+        depth = data[24] if data[:8] == _PNG else 8
+        if depth in (2, 4):  # Pillow stretches these to 0..255
+            return label.point([value // (255 // (2**depth - 1)) for value in range(256)])
+        return label
+    ids = np.asarray(label)
+    return Image.fromarray(ids.astype(np.uint8) if label.mode in ("P", "1") else ids.astype(np.int32))
+
+
+def label_ids(label: Image.Image) -> list[int]:
+    """The ids that occur in a label of `read_label`, in order."""
+    if label.mode == "L":
+        return [i for i, count in enumerate(label.histogram()) if count]
+    return np.unique(np.asarray(label)).tolist()
+
+
+def to_classes(label: Image.Image, table: ClassTable) -> Image.Image:
+    """A label of `read_label` as class indices and `VOID`, mode `L`. Every pixel is checked, not only those kept.
+
+    Raises:
+        Unusable: ids that the table does not know.
+    """
+    present = label_ids(label)
+    unknown = [i for i in present if i not in table.ids and i not in table.void]
+    if unknown:
+        named = ", ".join(map(str, unknown[:8])) + (", ..." if len(unknown) > 8 else "")
+        known = f"{min(table.ids)} to {max(table.ids)}; void: {', '.join(map(str, sorted(table.void)[:8])) or 'none'}"
+        raise Unusable(f"holds label id {named}, not in the table {table.name} ({known})")
+    if label.mode == "L":
+        return label.point([table.ids.get(i, VOID) for i in range(256)])
+    places = np.searchsorted(present, np.asarray(label))
+    return Image.fromarray(np.array([table.ids.get(i, VOID) for i in present], dtype=np.uint8)[places])

@@ -1,0 +1,131 @@
+"""Any folder of images, of mixed sizes and formats, with or without labels."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from types import MappingProxyType
+
+from picie_core.classes import VOID, ClassTable, distinct_colors
+from picie_core.datasets import decoding
+from picie_core.datasets.listing import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    Dataset,
+    FileItem,
+    Listing,
+    files_in,
+    relative,
+    require,
+)
+from picie_core.datasets.problems import DataError, Problem, Unusable
+
+LAYOUT = """\
+any images, in any sub-folders (.bmp .gif .jpg .pgm .png .ppm .tif .webp)
+or, with labels,
+images/.../NAME.jpg   labels/.../NAME.png     the same sub-folders and NAME for an image and its label
+classes.csv           optional: columns id, name and, if wanted, kind (thing, stuff or void)
+where a label pixel is a class id of your own; without classes.csv every id that occurs is a class, and 255 is void.
+If images/ (or the folder itself) holds train/ or val/, these are the splits; if not, all images serve as both."""
+
+
+def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
+    """Images below `root`; labels are those of the same relative path below `root/labels`, if there is such a folder.
+
+    With train/ and val/, labels may be given for one of them only: labels/train or labels/val.
+    """
+    require(root)
+    labels = root / "labels"
+    images = root / "images" if (root / "images").is_dir() else root
+    if labels.is_dir():
+        require(root / "images")
+    table_file = root / "classes.csv"
+    label_files = files_in(labels, LABEL_SUFFIXES, deep=True) if labels.is_dir() else []
+    if any((images / name).is_dir() for name in ("train", "val")):
+        require(images / split)
+        images, labels = images / split, labels / split
+    files = files_in(images, IMAGE_SUFFIXES, deep=True)
+    if not labels.is_dir():
+        return Listing([FileItem(relative(path, images), root, path) for path in files], False, None)
+    by_stem = {_stem(path, labels): path for path in label_files if path.is_relative_to(labels)}
+    items = []
+    for path in files:
+        stem = _stem(path, images)
+        items.append(FileItem(relative(path, images), root, path, by_stem.get(stem, labels / f"{stem}.png")))
+    wanted = {item.label for item in items}
+    orphans = [
+        Problem(relative(path, root), f"label without image: no {relative(images, root)}/{_stem(path, labels)}.*")
+        for path in label_files
+        if path.is_relative_to(labels) and path not in wanted
+    ]
+    if table_file.exists():
+        return Listing(items, True, read_classes(table_file), orphans)
+    return Listing(
+        items, True, None, orphans, discover=lambda pool: _discover(label_files, pool), label_files=label_files
+    )
+
+
+def read_classes(file: Path) -> ClassTable:
+    """The table in a classes.csv: columns `id`, `name` and, optionally, `kind` (`thing`, `stuff`, `void`).
+
+    Classes are numbered in the order in which their names first stand; ids with the same name are one class. 255 is
+    void unless a row says otherwise. Without `kind` a class is stuff.
+
+    Raises:
+        DataError: a column or value is wrong; with the line.
+    """
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines, skipinitialspace=True)
+        if not {"id", "name"} <= set(reader.fieldnames or ()):
+            raise DataError(f"{file}: expected the columns id, name and optionally kind, got {reader.fieldnames}")
+        names: dict[str, int] = {}
+        ids: dict[int, int] = {}
+        void: set[int] = set()
+        things: set[int] = set()
+        for row in reader:
+            where, kind, name = f"{file}, line {reader.line_num}", (row.get("kind") or "stuff").strip(), row["name"]
+            if not (row["id"] or "").strip().isdecimal() or not (name or "").strip():
+                raise DataError(f"{where}: expected a whole number as id and a name, got {row['id']!r}, {name!r}")
+            if kind not in ("thing", "stuff", "void"):
+                raise DataError(f"{where}: kind is {kind!r}; expected thing, stuff or void")
+            number = int(row["id"])
+            if number in ids or number in void:
+                raise DataError(f"{where}: id {number} stands there twice")
+            if kind == "void":
+                void.add(number)
+                continue
+            ids[number] = names.setdefault(name.strip(), len(names))
+            if kind == "thing":
+                things.add(ids[number])
+    return _table(file.name, tuple(names), ids, void if VOID in ids else void | {VOID}, things)
+
+
+def _discover(files: Sequence[Path], pool: Executor) -> ClassTable:
+    """A class for every id in the label files of all splits, `class 3` for id 3; 255 is void."""
+    present = sorted(set().union(*pool.map(_ids, files)) - {VOID})
+    return _table("folder", tuple(f"class {i}" for i in present), {i: k for k, i in enumerate(present)}, {VOID}, set())
+
+
+def _ids(file: Path) -> set[int]:
+    try:
+        return set(decoding.label_ids(decoding.read_label(file.read_bytes())))
+    except (Unusable, OSError):
+        return set()  # preparing reads the file again, and tells what is wrong with it
+
+
+def _table(name: str, names: tuple[str, ...], ids: Mapping[int, int], void: set[int], things: set[int]) -> ClassTable:
+    if not 0 < len(names) <= VOID:
+        raise DataError(
+            f"{len(names)} classes in the labels; expected 1 to {VOID}: is this a map of instances, or a photograph? "
+            "classes.csv can join ids into classes"
+        )
+    return ClassTable(
+        name, names, MappingProxyType(dict(ids)), frozenset(void), frozenset(things), distinct_colors(len(names))
+    )
+
+
+def _stem(path: Path, folder: Path) -> str:
+    return relative(path.with_suffix(""), folder)
+
+
+DATASET = Dataset("folder", "any folder of images, with or without labels", list_split, LAYOUT)

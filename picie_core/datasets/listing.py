@@ -1,0 +1,186 @@
+"""What a data set is: how one split's images and labels are found in a folder, before any of them is read."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from picie_core.classes import ClassTable
+from picie_core.datasets import decoding, framing
+from picie_core.datasets.problems import DataError, Problem, Unusable
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+LABEL_SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
+
+
+class Loaded(NamedTuple):
+    """One prepared image: uint8 (size, size, 3), its label uint8 (size, size) or None, and what they were made from."""
+
+    image: np.ndarray
+    label: np.ndarray | None
+    digest: str
+
+
+class Item(Protocol):
+    """One image of a split, with the place of its label if it has one."""
+
+    @property
+    def name(self) -> str:
+        """Names the image within its split."""
+        ...
+
+    def stamp(self) -> list[str | int]:
+        """What tells without reading that the sources are the same as before. Raises `Unusable`."""
+        ...
+
+    def load(self, size: int, frame: framing.Framing, table: ClassTable | None) -> Loaded:
+        """Reads and frames it. Raises `Unusable`."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileItem:
+    """An image file and, for labelled splits, its label file. Messages name both relative to `root`."""
+
+    name: str
+    root: Path
+    image: Path
+    label: Path | None = None
+
+    def stamp(self) -> list[str | int]:
+        """Name, size in bytes and time of change (ns) of the files.
+
+        Raises:
+            Unusable: one of them is not there.
+        """
+        stamp: list[str | int] = [self.name]
+        for path in (self.image, self.label):
+            if path is None:
+                continue
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                if path is self.image:
+                    raise Unusable("is named by the list of the split, but is not there", self._tell(path)) from None
+                reason = f"image without label: {self._tell(path)} is not there"
+                raise Unusable(reason, self._tell(self.image)) from None
+            stamp += [path.name, status.st_size, status.st_mtime_ns]
+        return stamp
+
+    def load(self, size: int, frame: framing.Framing, table: ClassTable | None) -> Loaded:
+        """Decodes, checks and frames image and label; the digest is that of the files' content.
+
+        Raises:
+            Unusable: either does not decode, an id is unknown, or the sizes differ.
+        """
+        image, digest = self._read(self.image, decoding.read_image)
+        window = frame(image.width, image.height, size)
+        square = framing.of_image(window, image, size)
+        if self.label is None or table is None:
+            return Loaded(square, None, digest)
+        label, label_digest = self._read(self.label, lambda data: decoding.to_classes(decoding.read_label(data), table))
+        if label.size != image.size:
+            reason = (
+                f"label is {label.width} x {label.height} but the image {self._tell(self.image)} is "
+                f"{image.width} x {image.height}"
+            )
+            if label.size == image.size[::-1]:
+                reason += "; one is on its side: an image is turned by its EXIF orientation, a label never"
+            raise Unusable(reason, self._tell(self.label))
+        return Loaded(square, framing.of_label(window, np.asarray(label), size), f"{digest} {label_digest}")
+
+    def _read(self, path: Path, decode: Callable):
+        try:
+            data = path.read_bytes()
+            return decode(data), hashlib.sha256(data).hexdigest()
+        except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
+            raise Unusable(f"cannot be read ({error.strerror})", self._tell(path)) from error
+        except Unusable as error:
+            raise Unusable(error.reason, self._tell(path)) from error
+
+    def _tell(self, path: Path) -> str:
+        return relative(path, self.root)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One split as it was found.
+
+    Attributes:
+        items: its images, in the order of the prepared arrays.
+        labelled: whether they have labels.
+        table: what the labels mean; None for unlabelled data without a table, or where `discover` finds it.
+        orphans: labels without an image.
+        published: how many images the published split has, where that is known.
+        discover: finds the table by reading all label files, which are `label_files`.
+    """
+
+    items: Sequence[Item]
+    labelled: bool
+    table: ClassTable | None
+    orphans: Sequence[Problem] = ()
+    published: int | None = None
+    discover: Callable[[Executor], ClassTable] | None = None
+    label_files: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as the registry knows it.
+
+    Attributes:
+        name: as users write it.
+        about: one line.
+        list_split: (root, split, limit) -> Listing. Files are listed all, whatever the limit; scenes are made to it.
+        layout: what the folder must look like; shown in errors and in data/README.md. Empty: it needs no folder.
+        folder: the usual place under `data/`; None: the caller must name one.
+        splits: the names of its splits.
+        frame: how an image becomes a square.
+    """
+
+    name: str
+    about: str
+    list_split: Callable[[Path, str, int | None], Listing] = field(repr=False)
+    layout: str = field(default="", repr=False)
+    folder: str | None = None
+    splits: tuple[str, ...] = ("train", "val")
+    frame: framing.Framing = framing.short_side
+
+
+class MissingFolders(DataError):
+    """Folders or files that a layout needs and that are not there."""
+
+    def __init__(self, missing: Iterable[Path]) -> None:
+        self.missing = list(missing)
+        super().__init__(", ".join(map(str, self.missing)))
+
+
+def require(*paths: Path) -> None:
+    """Raises `MissingFolders` with every one of `paths` that does not exist."""
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise MissingFolders(missing)
+
+
+def files_in(folder: Path, suffixes: tuple[str, ...], *, deep: bool = False) -> list[Path]:
+    """Files in a folder (`deep`: and below) that end in one of `suffixes`, in any case, in the order of their names.
+
+    Names that begin with a dot are left out: systems put thumbnails and copies of attributes there.
+    """
+    found = [
+        path
+        for path in (folder.rglob("*") if deep else folder.iterdir())
+        if path.suffix.lower() in suffixes
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` as seen from `root`, with forward slashes; in full where it lies elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -1,0 +1,48 @@
+"""What can be wrong with data, and how a person is told."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SHOWN = 5
+"""How many problems a message names before it only counts them."""
+
+
+class Problem(NamedTuple):
+    """One file that cannot be used, and why."""
+
+    file: str
+    reason: str
+
+
+class DataError(ValueError):
+    """Data that are missing, wrong or do not fit; the message says what was expected, what came, and what to do."""
+
+
+class BadImages(DataError):
+    """Images or labels that cannot be used.
+
+    Attributes:
+        problems: every one that was found.
+    """
+
+    def __init__(self, where: str, problems: Sequence[Problem], looked_at: int, *, stopped: bool = False) -> None:
+        self.problems = list(problems)
+        shown = [f"  {p.file}: {p.reason}" for p in problems[:SHOWN]]
+        more = len(problems) - len(shown)
+        if stopped:
+            shown.append(f"  and at least {more} more: stopped looking after {len(problems)}")
+        elif more:
+            shown.append(f"  and {more} more")
+        super().__init__(
+            f"{where}: {'at least ' if stopped else ''}{len(problems)} of {looked_at} cannot be used\n"
+            + "\n".join(shown)
+            + '\nRepair or remove them, or leave them out with on_bad_image="skip": the manifest then lists them.'
+        )
+
+
+class Unusable(Exception):
+    """Raised while one image is read: what is wrong with it or with its label."""
+
+    def __init__(self, reason: str, file: str | None = None) -> None:
+        self.reason, self.file = reason, file
+        super().__init__(reason)

@@ -1,0 +1,40 @@
+"""Every data set that can be prepared, by name."""
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from picie_core.datasets import camvid, cityscapes, coco, folder, rendered, voc
+from picie_core.datasets.listing import Dataset
+from picie_core.datasets.problems import DataError
+
+DATASETS: Mapping[str, Dataset] = MappingProxyType(
+    {
+        dataset.name: dataset
+        for dataset in (
+            rendered.SCENES_A,
+            rendered.SCENES_B,
+            camvid.DATASET,
+            coco.COCO27_DATASET,
+            coco.COCO_STUFF15_DATASET,
+            cityscapes.AUTHORS,
+            cityscapes.STANDARD,
+            voc.DATASET,
+            folder.DATASET,
+        )
+    }
+)
+"""name -> Dataset"""
+
+
+def find(name: str) -> Dataset:
+    """The data set of a name.
+
+    Raises:
+        DataError: there is none; the message suggests the nearest.
+    """
+    if name not in DATASETS:
+        close = difflib.get_close_matches(name.lower(), list(DATASETS), n=1, cutoff=0.5)
+        guess = f"did you mean {close[0]!r}? " if close else ""
+        raise DataError(f"no data set is called {name!r}: {guess}Known: {', '.join(DATASETS)}")
+    return DATASETS[name]

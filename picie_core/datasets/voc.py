@@ -1,0 +1,43 @@
+"""PASCAL VOC 2012 segmentation: background and 20 objects."""
+
+from pathlib import Path
+
+from picie_core.classes import VOC21
+from picie_core.datasets.listing import Dataset, FileItem, Listing, require
+
+LAYOUT = """\
+VOCdevkit/VOC2012/JPEGImages/2007_000032.jpg
+VOCdevkit/VOC2012/SegmentationClass/2007_000032.png       (for the splits train and val)
+VOCdevkit/VOC2012/SegmentationClassAug/2007_000032.png    (for the split trainaug)
+VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainaug}.txt
+where a label pixel (its palette index) is 0 to 20 (the class) or 255 (void);
+the root may also be VOCdevkit or VOC2012"""
+
+_PUBLISHED = {"train": 1464, "val": 1449, "trainaug": 10582}
+
+
+def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
+    """The images that ImageSets/Segmentation/SPLIT.txt names. trainaug: the 10,582 with labels from SBD."""
+    tops = [root / "VOCdevkit" / "VOC2012", root / "VOC2012", root]
+    top = next((top for top in tops if (top / "JPEGImages").exists()), tops[0])
+    names = top / "ImageSets" / "Segmentation" / f"{split}.txt"
+    labels = top / ("SegmentationClassAug" if split == "trainaug" else "SegmentationClass")
+    require(top / "JPEGImages", labels, names)
+    items = [FileItem(name, root, top / "JPEGImages" / f"{name}.jpg", labels / f"{name}.png") for name in _names(names)]
+    return Listing(items, True, VOC21, published=_PUBLISHED[split])
+
+
+def _names(file: Path) -> list[str]:
+    """One image a line: its name, or (some copies of trainaug.txt) the paths of image and label."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [Path(line.split()[0]).stem for line in lines if line.strip()]
+
+
+DATASET = Dataset(
+    "voc21",
+    "PASCAL VOC 2012, background and 20 objects",
+    list_split,
+    LAYOUT,
+    "voc",
+    ("train", "val", "trainaug"),
+)

@@ -1,0 +1,72 @@
+"""A method over a labelled split: confusion matrices of classes and clusters."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from picie_core import metrics, views
+from picie_core.datasets import Prepared
+from picie_core.methods import Method
+
+
+def predict(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cluster of each pixel: logits (B, K, h, w) upsampled bilinearly to `size` (release: align_corners=False), argmax."""
+    if logits.shape[-2:] != size:
+        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    return logits.argmax(dim=1)
+
+
+@torch.no_grad()
+def predictions(
+    method: Method, data: Prepared, batch_size: int, device: torch.device
+) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray]]]:
+    """Clusters of a whole split, batch by batch.
+
+    Args:
+        method: in evaluation mode from here on.
+        data: a prepared split at the run's image size, (N, S, S, 3).
+        batch_size: images at a time.
+        device: where the method is.
+
+    Yields:
+        The images' numbers, (B,), and for each set of prototypes the method predicts with: (B, S, S) int64 clusters.
+    """
+    method.eval()
+    for start in range(0, len(data), batch_size):
+        indices = np.arange(start, min(start + batch_size, len(data)))
+        images = torch.from_numpy(data.images[indices]).to(device)
+        size = (images.shape[1], images.shape[2])
+        found = method.logits(views.plain(images, size[0]))
+        yield indices, {name: predict(logits.float(), size).cpu().numpy() for name, logits in found.items()}
+
+
+def confusions(
+    method: Method,
+    data: Prepared,
+    batch_size: int,
+    device: torch.device,
+    tick: Callable[[int], None] = lambda images: None,
+) -> dict[str, np.ndarray]:
+    """Confusion matrices (num_classes, num_clusters) int64 over a labelled split, one for each set of prototypes.
+
+    Args:
+        method, data, batch_size, device: see `predictions`.
+        tick: called with the number of images after each batch.
+
+    Raises:
+        ValueError: the split has no labels.
+    """
+    if data.labels is None or data.classes is None:
+        raise ValueError(f"the split in {data.folder} has no labels: nothing to compare the clusters with")
+    matrices: dict[str, np.ndarray] = {}
+    shape = (len(data.classes.names), method.settings.num_clusters)
+    for indices, found in predictions(method, data, batch_size, device):
+        labels = data.labels[indices]
+        for name, clusters in found.items():
+            counts = metrics.confusion(labels, clusters, *shape)
+            matrices[name] = matrices.get(name, 0) + counts
+        tick(len(indices))
+    return matrices

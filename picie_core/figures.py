@@ -1,0 +1,207 @@
+"""Pictures: of data, of views, of pseudo-labels, of training and of results. Each function returns a figure.
+
+A figure that shows images says of which data set (`save(shows=...)`), so that `publish` can refuse to commit
+photographs.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+
+from picie_core import metrics, records
+from picie_core.classes import VOID, ClassTable
+from picie_core.datasets import Prepared
+
+VOID_COLOR = (20, 20, 20)
+NO_IMAGES = "no images"
+
+
+def colors(n: int) -> np.ndarray:
+    """`n` distinct colours, uint8 (n, 3), for clusters that have no class yet."""
+    palette = sns.color_palette("tab20", 20) if n <= 20 else sns.husl_palette(n, s=0.8)
+    return (np.array(palette)[:n] * 255).astype(np.uint8)
+
+
+def paint(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """A label map as a picture: (..., H, W) indices -> uint8 (..., H, W, 3); void and -1 are near black."""
+    table = np.tile(np.array(VOID_COLOR, dtype=np.uint8), (256 if palette.shape[0] < VOID else len(palette) + 1, 1))
+    table[: len(palette)] = palette
+    return table[np.where((indices < 0) | (indices >= len(palette)), len(table) - 1, indices)]
+
+
+def overlay(images: np.ndarray, indices: np.ndarray, palette: np.ndarray, alpha: float = 0.55) -> np.ndarray:
+    """A label map drawn over its images: uint8 (..., H, W, 3)."""
+    return (alpha * paint(indices, palette) + (1 - alpha) * images).astype(np.uint8)
+
+
+def panels(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (), width: float = 1.7) -> Figure:
+    """A grid of pictures, a row for each name: image rows (H, W, 3) uint8 of any sizes."""
+    columns = max(len(pictures) for pictures in rows.values())
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(width * columns + 0.6, width * len(rows) + 0.3), squeeze=False, layout="constrained"
+    )
+    for row, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for axis in row:
+            axis.set(xticks=[], yticks=[])
+            sns.despine(ax=axis, left=True, bottom=True)
+        for axis, picture in zip(row, pictures, strict=False):
+            axis.imshow(picture, interpolation="nearest")
+        row[0].set_ylabel(name, fontsize=9)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def legend(figure: Figure, table: ClassTable) -> Figure:
+    """The classes' colours below a figure."""
+    handles = [Patch(color=c / 255, label=name) for name, c in zip(table.names, table.colors, strict=True)]
+    handles.append(Patch(color=np.array(VOID_COLOR) / 255, label="void"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
+    return figure
+
+
+def samples(data: Prepared, count: int = 6) -> Figure:
+    """Images of a split, spread evenly over it, and their labels where there are any."""
+    chosen = np.linspace(0, len(data) - 1, count).astype(int)
+    rows = {"image": list(data.images[chosen])}
+    if data.labels is None or data.classes is None:
+        return panels(rows)
+    rows["label"] = list(paint(data.labels[chosen], data.classes.colors))
+    return legend(panels(rows), data.classes)
+
+
+def class_table(data: Prepared, split: str) -> pd.DataFrame:
+    """Share of a labelled split's pixels by class: columns `class`, `share` (percent), `kind`, `split`."""
+    if data.classes is None:
+        raise ValueError(f"the split in {data.folder} has no labels: there are no classes to count")
+    counts = np.array([entry["pixels"] for entry in data.manifest["frequencies"]])
+    kinds = ["thing" if k in data.classes.things else "stuff" for k in range(len(counts))]
+    shares = 100 * counts / counts.sum()
+    return pd.DataFrame({"class": data.classes.names, "share": shares, "kind": kinds, "split": split})
+
+
+def class_shares(shares: pd.DataFrame) -> Figure:
+    """Share of the pixels of each class, things and stuff apart.
+
+    Args:
+        shares: columns `class`, `share` (percent), `kind` (thing or stuff), `split`.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=[3, 1])
+    sns.barplot(shares, x="class", y="share", hue="split", ax=axes[0])
+    axes[0].set(xlabel="", ylabel="share of labelled pixels (%)", yscale="log")
+    axes[0].tick_params(axis="x", rotation=60)
+    kinds = shares.groupby(["split", "kind"], as_index=False)["share"].sum()
+    sns.barplot(kinds, x="kind", y="share", hue="split", ax=axes[1], legend=False)
+    axes[1].set(xlabel="", ylabel="share (%)")
+    return figure
+
+
+def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figure:
+    """Loss, k-means inertia and validation mIoU over the epochs; the final score as a line."""
+    figure, axes = plt.subplots(1, 3, figsize=(9.5, 2.8), layout="constrained")
+    epochs = progress["epoch"] + 1
+    axes[0].plot(epochs, progress["loss"], marker="o")
+    axes[0].set(xlabel="epoch", ylabel="training loss")
+    for prefix, axis, label in (("inertia", axes[1], "k-means inertia"), ("mean_iou", axes[2], "validation mIoU (%)")):
+        for name in [column for column in progress.columns if column.startswith(prefix)]:
+            axis.plot(epochs, progress[name], marker="o", label=name.removeprefix(prefix + "_").replace("view", "view "))
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.legend(fontsize=7, frameon=False)
+    if final is not None:
+        axes[2].axhline(final, color="grey", linestyle="--", linewidth=1, label="final, fresh prototypes")
+        axes[2].legend(fontsize=7, frameon=False)
+    for axis in axes:
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    sns.despine(figure)
+    return figure
+
+
+def cluster_sizes(progress: pd.DataFrame, column: str) -> Figure:
+    """Share of the pixels in each cluster, sorted, epoch by epoch: is anything collapsing?"""
+    figure, axis = plt.subplots(figsize=(5, 2.8), layout="constrained")
+    for epoch, sizes in zip(progress["epoch"], progress[column], strict=True):
+        shares = 100 * np.sort(sizes)[::-1] / np.sum(sizes)
+        axis.plot(range(1, len(shares) + 1), shares, marker=".", label=f"epoch {epoch + 1}")
+    axis.set(xlabel="cluster, largest first", ylabel="share of pixels (%)")
+    axis.legend(fontsize=7, frameon=False)
+    sns.despine(figure)
+    return figure
+
+
+def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Where the pixels of each class went, in percent of the class; clusters in the order of their matched class."""
+    classes = metrics.match(matrix)
+    order = np.lexsort((np.arange(len(classes)), np.where(classes < 0, len(matrix), classes)))
+    share = 100 * matrix[:, order] / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    matched = [f"{k} → {names[classes[k]]}" if classes[k] >= 0 else f"{k} → none" for k in order]
+    side = 0.36 * max(matrix.shape) + 1.8
+    figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
+    sns.heatmap(
+        share, ax=axis, cmap="rocket_r", vmin=0, vmax=100, square=True, annot=len(names) <= 15, fmt=".0f",
+        annot_kws={"fontsize": 7}, xticklabels=matched, yticklabels=list(names),
+        cbar_kws={"label": "% of the class's pixels", "shrink": 0.7},
+    )  # fmt: skip
+    axis.set(xlabel="cluster → matched class", ylabel="class")
+    return figure
+
+
+def main_directions(features: np.ndarray) -> np.ndarray:
+    """Feature maps as pictures: the three main directions (PCA over all the maps' pixels) as red, green and blue.
+
+    Args:
+        features: (B, D, h, w).
+
+    Returns:
+        uint8 (B, h, w, 3).
+    """
+    points = np.moveaxis(features, 1, -1).reshape(-1, features.shape[1]).astype(np.float64)
+    points = points - points.mean(axis=0)
+    _, vectors = np.linalg.eigh(points.T @ points)
+    projected = points @ vectors[:, -3:][:, ::-1]
+    low, high = np.percentile(projected, [2, 98], axis=0)
+    scaled = np.clip((projected - low) / np.maximum(high - low, 1e-12), 0, 1)
+    return (255 * scaled).astype(np.uint8).reshape(features.shape[0], *features.shape[2:], 3)
+
+
+def in_class_colors(clusters: np.ndarray, matrix: np.ndarray, table: ClassTable) -> np.ndarray:
+    """Predictions in the colour of the class that most of each cluster's pixels have (the paper's pictures)."""
+    return paint(metrics.majority(matrix)[clusters], table.colors)
+
+
+def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Path:
+    """Write a figure as `folder/name.png`.
+
+    Args:
+        figure: closed afterwards.
+        folder: made where it does not exist.
+        name: without ending.
+        shows: the data set whose images are in the picture, or `NO_IMAGES`; it is stored in the file.
+
+    Returns:
+        The file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name}.png"
+    figure.savefig(file, dpi=130, metadata={"Shows": shows, "Software": "picie_core"})
+    plt.close(figure)
+    return file
+
+
+def shows(file: Path) -> str:
+    """What `save` was told that a figure shows; `unknown` for a picture that something else made."""
+    with Image.open(file) as picture:
+        return str(picture.info.get("Shows", "unknown"))
+
+
+def save_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
+    """Write a table as `folder/name.csv`, at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    records.write(folder / f"{name}.csv", table.to_csv(index=False))
+    return folder / f"{name}.csv"

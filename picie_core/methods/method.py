@@ -1,0 +1,119 @@
+"""What a method is to the training loop: modules with their optimisers, and passes over the data.
+
+The loop owns devices, checkpoints and records; a method owns its modules, heads and optimisers and says what one epoch
+consists of. `passes` is a generator: what a method has to do between two passes (say, end a clustering) stands between
+two `yield`s.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from picie_core import draws, views
+from picie_core.clustering import MiniBatchKMeans, flatten, scores
+from picie_core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of the training split on the run's device.
+
+    Attributes:
+        images: uint8 (B, base_size, base_size, 3).
+        indices: the images' numbers in the split, (B,) int64, on the host.
+        labels: ground truth uint8 (B, base_size, base_size), or None in a set without labels; only `supervised` may look.
+    """
+
+    images: Tensor
+    indices: np.ndarray
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the training split.
+
+    Attributes:
+        name: what `progress.csv` calls its seconds, e.g. `train`.
+        order: image numbers in the order they are visited.
+        batch_size: images a step; the last batch may be smaller.
+        step: takes a batch; returns the loss to descend, or None where nothing is learned.
+        optimizers: zeroed before the step and moved after its backward; none: the step runs without gradients.
+    """
+
+    name: str
+    order: np.ndarray
+    batch_size: int
+    step: Callable[[Batch], Tensor | None]
+    optimizers: tuple[torch.optim.Optimizer, ...] = ()
+
+
+class Method(nn.Module):
+    """A way to give every pixel one of K clusters.
+
+    A subclass has `embedding`, the features that the final clustering and the prediction use, and overrides `passes` if
+    it learns. State that must outlast an interruption is in modules and buffers (`state_dict`) and in `optimizers`.
+    """
+
+    results_version: ClassVar[int] = 1
+    """Raised when a change moves the method's numbers: older runs are then not taken for the same."""
+
+    learns: ClassVar[bool] = False
+    """Whether there are epochs; a method that learns nothing has only `closing_passes`."""
+
+    def __init__(self, settings: Settings, num_images: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.num_images = num_images
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.final_prototypes: Tensor | None = None
+        self.record: dict[str, float | list[int]] = {}
+
+    def embedding(self, images: Tensor) -> Tensor:
+        """Features of normalised images without transforms: (B, 3, S, S) -> (B, D, h, w)."""
+        raise NotImplementedError
+
+    def passes(self, epoch: int) -> Iterator[Pass]:
+        """The passes of one epoch; nothing where nothing is learned. Numbers for the record go to `self.record`."""
+        yield from ()
+
+    def closing_passes(self) -> Iterator[Pass]:
+        """After the last epoch: a fresh clustering of the training images without transforms gives the prototypes
+        of the final score (the release's "[NEW]" number)."""
+        kmeans = self.kmeans(self.settings.num_clusters, "final")
+        self.clustering_mode()
+
+        def step(batch: Batch) -> None:
+            kmeans.add(flatten(self.embedding(views.plain(batch.images, self.settings.image_size))))
+
+        yield self.clustering_pass("final clustering", step, "final")
+        self.final_prototypes, self.record["final_inertia"] = kmeans.finish()
+
+    def logits(self, images: Tensor) -> Mapping[str, Tensor]:
+        """Scores of the clusters for normalised images, (B, 3, S, S) -> name of the prototypes: (B, K, h, w).
+
+        During training the epoch's own prototypes (`view1`, `view2`); after `closing_passes`, `final` alone.
+        """
+        if self.final_prototypes is None:
+            return {}
+        return {"final": scores(self.embedding(images), self.final_prototypes, self.settings.logit_rule)}
+
+    def kmeans(self, k: int, *key: int | str) -> MiniBatchKMeans:
+        """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`."""
+        s = self.settings
+        return MiniBatchKMeans(
+            k, s.kmeans_init_batches, s.kmeans_update_batches, s.kmeans_iterations, draws.seed((s.seed, "kmeans", k, *key))
+        )
+
+    def clustering_pass(self, name: str, step: Callable[[Batch], None], *key: int | str) -> Pass:
+        """A pass in clustering batches, in a random order of its own: the first batches are a random sample."""
+        order = draws.permutation(self.num_images, (self.settings.seed, "clustering order", *key))
+        return Pass(name, order, self.settings.kmeans_batch_size, step)
+
+    def clustering_mode(self) -> None:
+        """Batch norm as `kmeans_batchnorm` says: `batch` uses (and moves) batch statistics, as the release does."""
+        self.train(self.settings.kmeans_batchnorm == "batch")

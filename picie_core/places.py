@@ -1,0 +1,62 @@
+"""Where things lie: the workbook's home, its data, its runs and its reports.
+
+The same notebook works from JupyterLab (started in `notebooks/`), papermill (the caller's folder), nbval and `/`,
+because every place derives from one home.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+
+PROJECT = "picie-workbook"
+
+
+def home() -> Path:
+    """The workbook's folder: `PICIE_HOME`, else the nearest parent of the working directory whose pyproject.toml is
+    this project's, else the source tree this package is installed from (an editable install), else the working
+    directory.
+
+    Raises:
+        NotADirectoryError: `PICIE_HOME` names something that is not a folder.
+    """
+    named = os.environ.get("PICIE_HOME")
+    if named:
+        folder = Path(named).expanduser().resolve()
+        if not folder.is_dir():
+            raise NotADirectoryError(f"PICIE_HOME is {named!r}, which is not a folder: create it or unset PICIE_HOME")
+        return folder
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+        if _is_project(folder):
+            return folder
+    return here
+
+
+def data_folder() -> Path:
+    """`data/` under the home."""
+    return home() / "data"
+
+
+def prepared_folder() -> Path:
+    """Where prepared arrays are cached: `PICIE_PREPARED`, else `data/prepared/` under the home (git-ignored)."""
+    named = os.environ.get("PICIE_PREPARED")
+    return Path(named).expanduser().resolve() if named else data_folder() / "prepared"
+
+
+def runs_root() -> Path:
+    """Where run folders lie: `PICIE_RUNS`, else `reports/runs/` under the home (git-ignored)."""
+    named = os.environ.get("PICIE_RUNS")
+    return Path(named).expanduser().resolve() if named else reports_folder() / "runs"
+
+
+def reports_folder() -> Path:
+    """`reports/` under the home."""
+    return home() / "reports"
+
+
+def _is_project(folder: Path) -> bool:
+    file = folder / "pyproject.toml"
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}).get("name") == PROJECT
+    except (FileNotFoundError, NotADirectoryError, tomllib.TOMLDecodeError, UnicodeDecodeError, PermissionError):
+        return False  # somebody else's file, or none: not our project

@@ -1,0 +1,292 @@
+"""`Settings`: every knob of a run, validated and frozen.
+
+Names are flat, so that each is a papermill parameter and a command-line option. Where a value was not given it comes
+from the tables of `recipes`; `Settings.sources` says from which. The docstring of each field says what it is, its
+unit, and where paper and release differ (numbers in brackets count the points of disagreement listed in
+`data/README.md`).
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic.fields import FieldInfo
+
+from picie_core import recipes
+
+METHODS = ("picie", "untrained", "random", "rgb", "position")
+"""Every method a run can name; `methods.METHODS` holds their classes (a test keeps the two in step)."""
+
+
+class SettingsError(ValueError):
+    """A setting that does not exist or a value that is not allowed; the message says what is."""
+
+
+def knob(default: Any, meaning: str, *, place: bool = False, before: Any = None, **bounds: Any) -> Any:
+    """A field of `Settings`.
+
+    Args:
+        default: value when neither the caller nor `recipes` gives one.
+        meaning: one line: what it is, its unit, its source.
+        place: true for what says where or how a run is executed and cannot change its result: recorded, not hashed.
+        before: for a field added later, the value that older runs had in effect: left out of the key at that value.
+        bounds: pydantic's (`gt`, `ge`, `lt`, `le`, `multiple_of`).
+    """
+    extra = {"place": place} | ({} if before is None else {"before": before})
+    return Field(default=default, description=meaning, json_schema_extra=extra, **bounds)
+
+
+class Settings(BaseModel):
+    """Every knob of a run. `Settings(method="picie", dataset="camvid", seed=3)`; the rest is filled in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    # what is run
+    method: str = knob("picie", "which method: " + ", ".join(METHODS))
+    recipe: Literal["paper", "release", "ours"] = knob(
+        "ours", "who decides where paper and release differ", place=True
+    )
+    scale: Literal["small", "full"] = knob("small", "sizes, epochs and counts: a laptop's or the paper's", place=True)
+    seed: int = knob(1, "every draw of the run derives from it", ge=0, lt=2**31)
+
+    # data
+    dataset: str = knob("scenes", "which data set: " + ", ".join(recipes.DATASETS), place=True)
+    data_root: Path | None = knob(None, "the data set's folder (scenes need none)", place=True)
+    image_size: int = knob(128, "side of the network's input in pixels; its coarsest stride is 32", ge=32, multiple_of=32)
+    base_size: int = knob(
+        128, "side in pixels at which training images are stored and cropped from; release: 2 x image_size [3]", ge=32
+    )
+    train_images: int | None = knob(None, "use the first so many training images; none: all", ge=2)
+    val_images: int | None = knob(None, "use the first so many validation images; none: all", ge=1)
+    on_bad_image: Literal["error", "skip"] = knob("error", "stop at an image that does not decode, or leave it out")
+
+    # views
+    photometric: bool = knob(True, "photometric transforms P (invariance, section 3.3.1)")
+    brightness: float = knob(0.3, "jitter factor from U(1-b, 1+b)", ge=0, le=1)
+    contrast: float = knob(0.3, "jitter factor from U(1-c, 1+c)", ge=0, le=1)
+    saturation: float = knob(0.3, "jitter factor from U(1-s, 1+s)", ge=0, le=1)
+    hue: float = knob(0.1, "hue shift from U(-h, h), in turns of the colour circle", ge=0, le=0.5)
+    jitter_probability: float = knob(0.8, "chance of each of the four jitters, independently", ge=0, le=1)
+    grayscale_probability: float = knob(0.2, "chance of greyscale; release: its flag never acts, so 0 [5]", ge=0, le=1)
+    blur_probability: float = knob(0.5, "chance of a Gaussian blur", ge=0, le=1)
+    blur_rule: Literal["independent", "tied"] = knob(
+        "independent", "sigma in pixels of the base image: U(0.1, 2); release: |3.8 u - 1.8| of the gate's own u [5]"
+    )
+    geometric: bool = knob(True, "geometric transform G: random crop and flip (equivariance, section 3.3.2)")
+    crop_min_side: float = knob(0.5, "side of the crop from U(this, 1) of the image's", gt=0, le=1)
+    flip_probability: float = knob(0.5, "chance of a horizontal flip", ge=0, le=1)
+    crop_rounding: Literal["exact", "grid"] = knob(
+        "exact", "crop boxes exact, or rounded on the image's and the feature map's grid apart as released [15]"
+    )
+
+    # network
+    backbone: Literal["resnet18", "resnet34", "resnet50"] = knob("resnet18", "torchvision network; paper: resnet18")
+    fpn: Literal["direct", "cascade"] = knob(
+        "direct", "feature pyramid: each level straight to 1/4 and summed (supplement), or top-down (release) [12]"
+    )
+    feature_dim: int = knob(128, "channels of the feature map", ge=1, le=4096)
+    pretrained: bool = knob(True, "start from torchvision's ImageNet weights")
+    weights_file: Path | None = knob(None, "read the ImageNet weights from this file, not the network", place=True)
+
+    # clustering
+    num_clusters: int = knob(27, "K, or K1 of PiCIE+H", ge=2, le=10_000)
+    num_overclusters: int = knob(0, "K2 of PiCIE+H (paper: 100); 0: no overclustering", ge=0, le=100_000)
+    overcluster_weights: Literal["A", "B"] = knob(
+        "B", "weight of the K1 loss: A log K1 / (log K1 + log K2), B log K2 / (log K1 + log K2) [2]"
+    )
+    clusterings: Literal["two", "one"] = knob("two", "cluster each view, or view 1 alone (Table 6, single cluster)")
+    classifier: Literal["prototype", "parametric"] = knob(
+        "prototype", "classify by prototypes (section 3.2) or by a linear layer made anew each epoch (Table 5, row 1)"
+    )
+    kmeans_batch_size: int = knob(16, "images a batch in clustering; COCO: paper 128, release 256 [3]", ge=1)
+    kmeans_init_batches: int = knob(50, "batches behind the first centroids: paper 50, release 20 [3]", ge=1)
+    kmeans_update_batches: int = knob(20, "batches behind each later update: paper 20, release 1 [3]", ge=1)
+    kmeans_iterations: int = knob(20, "iterations of the first k-means", ge=1, le=1000)
+    kmeans_batchnorm: Literal["batch", "running"] = knob(
+        "batch", "batch norm while clustering: batch statistics, which also move the running ones, or running ones [13]"
+    )
+    label_rule: Literal["euclidean", "inner", "cosine"] = knob(
+        "euclidean", "a pixel's pseudo-label is its nearest prototype by this measure [14]"
+    )
+    logit_rule: Literal["inner", "cosine", "euclidean"] = knob(
+        "cosine", "logits in training and test: <z, mu>, cosine (eq. 5), or -|z - mu|^2; release: inner [14]"
+    )
+    temperature: float = knob(1.0, "logits are divided by it; paper: 1", gt=0, le=100)
+
+    # losses
+    balance: Literal["inverse", "proportional", "none"] = knob(
+        "inverse", "weight of a cluster in the cross-entropy: N / (K max(n_k, 1)), n_k / N (release), or 1 [4]"
+    )
+    mse: Literal["none", "added", "instead"] = knob(
+        "none", "mean squared difference of the views: added to the loss (release) or in place of cross-view (paper)"
+    )
+
+    # training
+    epochs: int = knob(4, "clusterings followed by a pass of training", ge=0, le=10_000)
+    batch_size: int = knob(16, "images a step", ge=1)
+    learning_rate: float = knob(1e-3, "Adam's; paper 1e-3, release 1e-4 on COCO [3]", gt=0, le=1)
+    precision: Literal["32", "bf16"] = knob("32", "of the network's matrix products: float32 or bfloat16 autocast")
+    threads: int = knob(2, "torch's and faiss's on the CPU; another count may change the last bits", ge=1, le=1024)
+
+    # places and execution
+    device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps", place=True)
+    workers: int | None = knob(None, "processes that decode images in prepare; none: one a core", ge=1, place=True)
+    runs_root: Path | None = knob(None, "where run folders lie; none: PICIE_RUNS, else reports/runs", place=True)
+    fresh: bool = knob(False, "train again even when the run exists", place=True)
+    keep_checkpoint: bool = knob(False, "keep the last checkpoint of a finished run", place=True)
+
+    def __init__(self, **values: Any) -> None:
+        unknown = [name for name in values if name not in type(self).model_fields]
+        if unknown:
+            raise SettingsError("\n".join(_unknown(name) for name in unknown))
+        merged, sources = _resolve(values)
+        try:
+            super().__init__(**merged)
+        except ValidationError as error:
+            lines = [_wrong(str(e["loc"][0]) if e["loc"] else "", e, sources) for e in error.errors()]
+            raise SettingsError("\n".join(lines)) from None
+        self._sources = sources
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        problems = []
+        if self.method not in METHODS:
+            problems.append(f"method = {self.method!r}: {_nearest(self.method, METHODS)}")
+        if self.base_size < self.image_size:
+            problems.append(
+                f"base_size = {self.base_size} is smaller than image_size = {self.image_size}: a crop of it would only "
+                "be an enlargement; give base_size >= image_size"
+            )
+        if 0 < self.num_overclusters <= self.num_clusters:
+            problems.append(
+                f"num_overclusters = {self.num_overclusters}: overclustering needs more than num_clusters = "
+                f"{self.num_clusters} (or 0 for none)"
+            )
+        if self.classifier == "parametric" and self.num_overclusters:
+            problems.append("classifier = 'parametric' has no overclustering: give num_overclusters = 0")
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where each value came from: `explicit`, `dataset camvid`, `recipe paper`, `scale small` or `default`."""
+        return dict(self._sources)
+
+    @property
+    def explicit(self) -> dict[str, Any]:
+        """The values that the caller gave, by name."""
+        return {name: getattr(self, name) for name, source in self._sources.items() if source == "explicit"}
+
+    def replace(self, **changes: Any) -> Self:
+        """The same explicit values with some changed; what follows from them is resolved anew."""
+        return type(self)(**(self.explicit | changes))
+
+    def values(self) -> dict[str, Any]:
+        """Every value as plain YAML and JSON know it (paths as strings), in the order of the fields."""
+        return self.model_dump(mode="json")
+
+    def key(self, results_version: int, fingerprint: str) -> str:
+        """The run's key: 16 hexadecimal digits that change when, and only when, the result may.
+
+        The digest holds the resolved settings that affect the result (precision and threads included; places are
+        left out), the method's `results_version` and the fingerprint of the prepared data. The names `recipe`,
+        `scale` and `dataset` stand for values that are hashed themselves.
+        """
+        hashed = {}
+        for name, field in type(self).model_fields.items():
+            extra, value = _extra(field), self.values()[name]
+            if not extra["place"] and not ("before" in extra and extra["before"] == value):
+                hashed[name] = value
+        record = {"settings": hashed, "results_version": results_version, "data": fingerprint}
+        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_yaml(self) -> str:
+        """`settings.yaml` of a run folder: values and their sources."""
+        return yaml.safe_dump({"settings": self.values(), "sources": dict(self._sources)}, sort_keys=False)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """The settings that `to_yaml` wrote, value by value (nothing is resolved anew)."""
+        record = yaml.safe_load(text)
+        settings = cls(**record["settings"])
+        settings._sources = dict(record["sources"])
+        return settings
+
+
+def parse(name: str, text: str) -> Any:
+    """A command line's text as the setting's type: `parse("learning_rate", "1e-3") == 0.001`.
+
+    Raises:
+        SettingsError: no such setting, or no such value.
+    """
+    value = None if text.strip().lower() in ("none", "null", "") else text
+    return getattr(Settings(**{name: value}), name)
+
+
+def _resolve(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Explicit values and the tables merged, with the source of each."""
+    recipe, scale, dataset = (
+        str(values.get(axis, Settings.model_fields[axis].default)) for axis in ("recipe", "scale", "dataset")
+    )
+    if dataset not in recipes.DATASETS:
+        raise SettingsError(f"dataset = {dataset!r}: {_nearest(dataset, recipes.DATASETS)}")
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        ("explicit", values),
+        (f"dataset {dataset}", recipes.DATASETS[dataset]),
+        (f"recipe {recipe}", recipes.RECIPES.get(recipe, {})),
+        (f"scale {scale}", recipes.SCALES.get(scale, {})),
+        ("default", {name: field.default for name, field in Settings.model_fields.items()}),
+    ]
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, layer in layers:
+        for name, value in layer.items():
+            if name not in merged:
+                merged[name], sources[name] = value, source
+    for name, (base, factors) in recipes.FACTORS.items():
+        if sources[name] == "default" and recipe in factors and str(merged[base]).isdigit():
+            merged[name], sources[name] = int(merged[base]) * factors[recipe], f"recipe {recipe}"
+    return {name: merged[name] for name in Settings.model_fields}, sources
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"{guess}Known: {', '.join(known)}"
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name.lower(), list(Settings.model_fields), n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}?" if close else "see `picie settings` for all of them"
+    return f"no setting is called {name!r}: {guess}"
+
+
+def _wrong(name: str, error: Any, sources: Mapping[str, str]) -> str:
+    field = Settings.model_fields[name]
+    came = f"{error['input']!r}" + ("" if sources.get(name) == "explicit" else f" (from {sources.get(name)})")
+    return f"{name} = {came}: {error['msg'][0].lower()}{error['msg'][1:]}. Expected {_expected(field)}: {field.description}"
+
+
+def _expected(field: FieldInfo) -> str:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
+    kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
+    literal = kind.startswith("Literal")
+    kind = " or ".join(repr(v) for v in field.annotation.__args__) if literal else kind  # type: ignore[union-attr]
+    bounds = [
+        f"{sign} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name, sign in signs.items()
+        if getattr(rule, name, None) is not None
+    ]
+    return " ".join([kind, ", ".join(bounds)]).strip()

@@ -1,0 +1,282 @@
+"""`run(settings)`: prepare, train, score and record a run; or load it when it is done, or go on where it stopped."""
+
+import logging
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from picie_core import evaluation, lock, places, records
+from picie_core.datasets import Prepared, prepare
+from picie_core.methods import METHODS, Batch, Method, Pass
+from picie_core.metrics import score
+from picie_core.progress import Progress
+from picie_core.records import Run
+from picie_core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class DivergedError(RuntimeError):
+    """A loss that is not finite; the message says what to try."""
+
+
+def run(settings: Settings) -> Run:
+    """The run of these settings: loaded when it is done, taken up when it was interrupted, else trained.
+
+    Each epoch runs the method's passes, scores the validation split, adds a row to `progress.csv` and saves a
+    checkpoint; at the end a fresh clustering gives the final score. A second process asking for the same run waits.
+
+    Returns:
+        The finished `Run`.
+
+    Raises:
+        SettingsError, datasets' errors: the settings or the data are not right.
+        DivergedError, ClusteringError: training went wrong; the checkpoint of the last good epoch stays.
+    """
+    train, val = splits(settings)
+    folder = run_folder(settings, train, val)
+    with lock.hold(folder):
+        if records.is_done(folder) and not settings.fresh:
+            return _loaded(folder)
+        if settings.fresh:
+            _discard(folder)
+        return _Loop(settings, train, val, folder).finish()
+
+
+def splits(settings: Settings) -> tuple[Prepared, Prepared]:
+    """The prepared training split at `base_size` and validation split at `image_size`."""
+    s = settings
+    common = {"root": s.data_root, "on_bad_image": s.on_bad_image, "workers": s.workers}
+    return (
+        prepare(s.dataset, split="train", size=s.base_size, limit=s.train_images, **common),
+        prepare(s.dataset, split="val", size=s.image_size, limit=s.val_images, **common),
+    )
+
+
+def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
+    """Where the run of these settings on these data lies: `<root>/<dataset>-<method>-<key>`."""
+    key = settings.key(METHODS[settings.method].results_version, f"{train.fingerprint} {val.fingerprint}")
+    return (settings.runs_root or places.runs_root()) / f"{settings.dataset}-{settings.method}-{key}"
+
+
+def restore(run: Run) -> tuple[Method, torch.device]:
+    """A finished run's method with its weights and final prototypes, in evaluation mode, and its device."""
+    device = make_fabric(run.settings).device
+    method = METHODS[run.settings.method](run.settings.replace(pretrained=False), 0)
+    tensors = run.weights()
+    method.final_prototypes = tensors.pop("final_prototypes", None)
+    method.load_state_dict(tensors, strict=True)
+    return method.to(device).eval(), device
+
+
+def run_pass(
+    pass_: Pass, data: Prepared, fabric: Fabric, tick: Callable[[int], None] = lambda images: None
+) -> list[Tensor]:
+    """Run one pass of a method over a split: every step, and its backward and optimisers where it learns.
+
+    Args:
+        pass_: of a method on `fabric.device`.
+        data: the training split.
+        fabric: device and precision.
+        tick: called with the number of images after each step.
+
+    Returns:
+        The losses, one scalar a step; empty where nothing is learned.
+    """
+    losses: list[Tensor] = []
+    for start in range(0, len(pass_.order), pass_.batch_size):
+        indices = pass_.order[start : start + pass_.batch_size]
+        images = torch.from_numpy(data.images[indices]).to(fabric.device)
+        labels = None if data.labels is None else torch.from_numpy(data.labels[indices]).to(fabric.device)
+        with torch.set_grad_enabled(bool(pass_.optimizers)), fabric.autocast():
+            loss = pass_.step(Batch(images, indices, labels))
+        if loss is not None:
+            for optimizer in pass_.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            fabric.backward(loss)
+            for optimizer in pass_.optimizers:
+                optimizer.step()
+            losses.append(loss.detach())
+        tick(len(indices))
+    return losses
+
+
+class _Loop:
+    """The state of one run while it is going on."""
+
+    def __init__(self, settings: Settings, train: Prepared, val: Prepared, folder: Path) -> None:
+        self.settings, self.train, self.val, self.folder = settings, train, val, folder
+        torch.set_num_threads(settings.threads)
+        faiss.omp_set_num_threads(settings.threads)
+        self.fabric = make_fabric(settings)
+        self.device = self.fabric.device
+        self.method = METHODS[settings.method](settings, len(train)).to(self.device)
+        self.scored = val.labels is not None
+        self.rows: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self.started = time.monotonic()
+
+    def finish(self) -> Run:
+        s = self.settings
+        records.write(self.folder / "settings.yaml", s.to_yaml())
+        records.write_json(self.folder / "environment.json", records.environment(self.device))
+        start = self._resume()
+        epochs = s.epochs if self.method.learns else 0
+        total = (epochs - start) * (5 * len(self.train) + len(self.val)) + len(self.train) + len(self.val)
+        with Progress(total, f"{s.method} on {s.dataset}, seed {s.seed}") as self.progress:
+            for epoch in range(start, epochs):
+                self._epoch(epoch)
+            self._close()
+        return records.load(self.folder)
+
+    def _epoch(self, epoch: int) -> None:
+        phases: dict[str, float] = defaultdict(float)
+        losses: list[Tensor] = []
+        began = time.monotonic()
+        for pass_ in self.method.passes(epoch):
+            found = self._pass(pass_, phases, f"epoch {epoch + 1}/{self.settings.epochs}")
+            losses += found
+        loss = float(torch.stack(losses).mean()) if losses else float("nan")
+        if losses and not np.isfinite(loss):
+            raise DivergedError(
+                f"the loss of epoch {epoch} is {loss}. Try a lower learning_rate (now {self.settings.learning_rate:g}) "
+                "or precision = '32'; the checkpoint of the epoch before is kept"
+            )
+        row: dict[str, Any] = {"epoch": epoch, "loss": loss} | self.method.record
+        row |= self._validate(phases)
+        row |= {f"seconds_{name}": round(value, 3) for name, value in phases.items()}
+        seconds = time.monotonic() - began
+        self.rows.append(row | {"seconds": seconds, "images_per_second": len(self.train) / seconds} | _memory(self.device))
+        self.seconds += seconds
+        records.write_progress(self.folder, self.rows)
+        self._checkpoint(epoch + 1)
+
+    def _close(self) -> None:
+        phases: dict[str, float] = defaultdict(float)
+        for pass_ in self.method.closing_passes():
+            self._pass(pass_, phases, "closing")
+        matrices = self._confusions(phases) if self.scored else {}
+        tensors = self.method.state_dict()
+        if self.method.final_prototypes is not None:
+            tensors["final_prototypes"] = self.method.final_prototypes
+        records.write_tensors(self.folder / "model.safetensors", tensors)
+        result: dict[str, Any] = {"method": self.settings.method, "key": self.folder.name.rsplit("-", 1)[-1]}
+        if matrices:
+            scores = score(matrices["final"])
+            records.write_array(self.folder / "confusion.npy", matrices["final"])
+            result |= {"accuracy": scores.accuracy, "mean_iou": scores.mean_iou}
+            result["iou"] = [None if np.isnan(v) else float(v) for v in scores.iou]
+        result |= {
+            "classes": self.val.classes.to_dict() if self.val.classes else None,
+            "train": _provenance(self.train),
+            "val": _provenance(self.val),
+            "results_version": self.method.results_version,
+            "seconds": self.seconds + sum(phases.values()),
+            "commit": records.commit(),
+        }
+        records.write_json(self.folder / "result.json", result)
+        if not self.settings.keep_checkpoint:
+            records.drop_checkpoint(self.folder)
+
+    def _pass(self, pass_: Pass, phases: dict[str, float], where: str) -> list[Tensor]:
+        self.progress.say(f"{where}: {pass_.name}")
+        began = time.monotonic()
+        losses = run_pass(pass_, self.train, self.fabric, self.progress.tick)
+        phases[pass_.name] += time.monotonic() - began
+        return losses
+
+    def _confusions(self, phases: dict[str, float]) -> dict[str, np.ndarray]:
+        began = time.monotonic()
+        self.progress.say("scoring")
+        with self.fabric.autocast():
+            found = evaluation.confusions(
+                self.method, self.val, self.settings.batch_size, self.device, self.progress.tick
+            )
+        phases["score"] += time.monotonic() - began
+        return found
+
+    def _validate(self, phases: dict[str, float]) -> dict[str, float]:
+        """Scores of the epoch's own prototypes, which stem from before its training (as the release reports them)."""
+        if not self.scored:
+            return {}
+        row = {}
+        for name, matrix in self._confusions(phases).items():
+            scores = score(matrix)
+            row |= {f"accuracy_{name}": scores.accuracy, f"mean_iou_{name}": scores.mean_iou}
+        return row
+
+    def _checkpoint(self, epochs_done: int) -> None:
+        tensors = {f"method.{name}": t for name, t in self.method.state_dict().items()}
+        groups = {}
+        for name, optimizer in self.method.optimizers.items():
+            state = optimizer.state_dict()
+            groups[name] = state["param_groups"]
+            for number, entries in state["state"].items():
+                tensors |= {f"optimizer.{name}.{number}.{key}": torch.as_tensor(t) for key, t in entries.items()}
+        counters = {"epochs_done": epochs_done, "seconds": self.seconds, "param_groups": groups, "rows": self.rows}
+        records.save_checkpoint(self.folder, tensors, counters)
+
+    def _resume(self) -> int:
+        """Put the last checkpoint's state in place; how many epochs are done."""
+        found = records.load_checkpoint(self.folder)
+        if found is None:
+            return 0
+        tensors, counters = found
+        state: dict[str, dict[int, dict[str, Tensor]]] = defaultdict(lambda: defaultdict(dict))
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, optimizer, number, key = name.split(".")
+                state[optimizer][int(number)][key] = tensor
+        weights = {name.removeprefix("method."): t for name, t in tensors.items() if name.startswith("method.")}
+        self.method.load_state_dict(weights, strict=True)
+        for name, groups in counters["param_groups"].items():
+            groups = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in groups]
+            self.method.optimizers[name].load_state_dict({"state": dict(state[name]), "param_groups": groups})
+        self.rows, self.seconds = counters["rows"], counters["seconds"]
+        log.info("%s: going on after %d of %d epochs", self.folder, counters["epochs_done"], self.settings.epochs)
+        return counters["epochs_done"]
+
+
+def make_fabric(settings: Settings) -> Fabric:
+    """Device and precision of a run."""
+    kind, _, number = settings.device.partition(":")
+    precision = "bf16-mixed" if settings.precision == "bf16" else "32-true"
+    devices: Any = [int(number)] if number else 1
+    return Fabric(accelerator=kind, devices=devices, precision=precision)
+
+
+def _loaded(folder: Path) -> Run:
+    run, now = records.load(folder), records.commit()
+    made = run.result.get("commit")
+    note = "" if made == now else f", made by commit {made or 'unknown'} (now {now or 'unknown'})"
+    log.log(logging.WARNING if note else logging.INFO, "loaded the finished run %s%s", folder, note)
+    return run
+
+
+def _discard(folder: Path) -> None:
+    for name in ("result.json", "progress.csv", "confusion.npy", "model.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    records.drop_checkpoint(folder)
+
+
+def _provenance(data: Prepared) -> dict[str, Any]:
+    return {"images": len(data), "fingerprint": data.fingerprint}
+
+
+def _memory(device: torch.device) -> dict[str, float]:
+    """Peak memory of the process so far, and of the GPU, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    row = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
+    if device.type == "cuda":
+        row["peak_gpu_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
+    return row

@@ -1,0 +1,197 @@
+import contextlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tiny_sets import jpeg, photo
+
+from picie_core.classes import CAMVID, COCO27, VOID, ClassTable
+from picie_core.datasets import decoding
+from picie_core.datasets.problems import Unusable
+
+PHOTO = photo(3)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def png(width: int, depth: int, color_type: int, row: bytes) -> bytes:
+    """A PNG of one row, made by hand: Pillow writes neither 16-bit colour nor packed grey."""
+    data = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">2I5B", width, 1, depth, color_type, 0, 0, 0)
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return data
+
+
+def rgb(data: bytes) -> np.ndarray:
+    image = decoding.read_image(data)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+def test_rgb_is_kept():
+    assert (rgb(encoded(Image.fromarray(PHOTO))) == PHOTO).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_grey_16_bit_is_scaled(kind):
+    values = np.linspace(0, 65535, 48 * 36).reshape(36, 48).astype(np.uint16)
+    out = rgb(encoded(Image.fromarray(values), kind))
+    assert (out[..., 0] == np.rint(values / 257)).all()
+    assert (out[..., 0] == out[..., 2]).all()
+    assert out.max() == 255
+
+
+def test_colour_16_bit_png_is_scaled():
+    pixels = struct.pack(">6H", 65535, 0, 32896, 257, 514, 65278)
+    assert rgb(png(2, 16, 2, pixels)).tolist() == [[[255, 0, 128], [1, 2, 254]]]
+
+
+def test_grey_palette_and_one_bit():
+    grey = Image.fromarray(PHOTO).convert("L")
+    assert (rgb(encoded(grey)) == np.asarray(grey)[..., None]).all()
+    palette = Image.fromarray(PHOTO).quantize(32)
+    assert (rgb(encoded(palette)) == np.asarray(palette.convert("RGB"))).all()
+    bits = Image.fromarray(np.asarray(grey) > 99)
+    assert set(np.unique(rgb(encoded(bits)))) == {0, 255}
+
+
+def test_cmyk():
+    cmyk = Image.fromarray(PHOTO).convert("CMYK")
+    assert np.abs(rgb(encoded(cmyk, "TIFF")).astype(int) - PHOTO).max() <= 1
+    from_jpeg = rgb(encoded(cmyk, "JPEG", quality=98)).astype(int)  # stored inverted, as Adobe does
+    assert np.abs(from_jpeg - PHOTO).mean() < 4
+
+
+def test_transparency_is_laid_on_white():
+    red = np.zeros((2, 3, 4), np.uint8)
+    red[..., 0], red[..., 3] = 255, [255, 128, 0]
+    expected = [255, 0, 0], [255, 127, 127], [255, 255, 255]
+    assert rgb(encoded(Image.fromarray(red)))[0].tolist() == list(expected)
+    grey = np.zeros((1, 2, 2), np.uint8)
+    grey[..., 1] = [255, 0]
+    grey_alpha = Image.merge("LA", [Image.fromarray(grey[..., 0]), Image.fromarray(grey[..., 1])])
+    assert rgb(encoded(grey_alpha))[0].tolist() == [[0, 0, 0], [255, 255, 255]]
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([9, 9, 9, 0, 0, 200])
+    palette.putdata([0, 1])
+    assert rgb(encoded(palette, transparency=0))[0].tolist() == [[255, 255, 255], [0, 0, 200]]
+    keyed = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+    assert rgb(encoded(keyed, transparency=(1, 2, 3)))[0].tolist() == [[255, 255, 255], [4, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, lambda a: a),
+        (2, lambda a: a[:, ::-1]),
+        (3, lambda a: a[::-1, ::-1]),
+        (4, lambda a: a[::-1]),
+        (5, lambda a: a.transpose(1, 0, 2)),
+        (6, lambda a: np.rot90(a, -1)),
+        (7, lambda a: np.rot90(a, 2).transpose(1, 0, 2)),
+        (8, lambda a: np.rot90(a, 1)),
+    ],
+)
+def test_exif_orientation(orientation, upright):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert (rgb(encoded(Image.fromarray(PHOTO), exif=exif)) == upright(PHOTO)).all()
+    assert rgb(jpeg(PHOTO, exif=exif)).shape == upright(PHOTO).shape
+
+
+@pytest.mark.parametrize("values", [np.ones((4, 4), np.float32), np.ones((4, 4), np.int32) * 70000])
+def test_pixels_without_a_white_are_refused(values):
+    with pytest.raises(Unusable, match="32-bit"):
+        decoding.read_image(encoded(Image.fromarray(values), "TIFF"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@given(st.sampled_from(["JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP"]), st.integers(0, 10**6), st.binary(max_size=9))
+def test_damage_is_told_and_nothing_else_is_raised(kind, place, junk):
+    data = bytearray(encoded(Image.fromarray(PHOTO), kind))
+    place %= len(data)
+    data[place : place + len(junk)] = junk
+    for damaged in (bytes(data), bytes(data[:place])):
+        with contextlib.suppress(Unusable):
+            assert decoding.read_image(damaged).mode == "RGB"
+
+
+def test_empty_and_truncated():
+    with pytest.raises(Unusable, match="empty"):
+        decoding.read_image(b"")
+    with pytest.raises(Unusable, match="truncated"):
+        decoding.read_image(jpeg(PHOTO)[:-200])
+    with pytest.raises(Unusable, match="not an image"):
+        decoding.read_image(b"<html>404</html>")
+
+
+IDS = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+
+def read_ids(data: bytes) -> np.ndarray:
+    return np.asarray(decoding.read_label(data))
+
+
+def test_labels_keep_their_ids_in_every_encoding():
+    palette = Image.new("P", (4, 3))
+    palette.putdata(IDS.ravel().tolist())
+    palette.putpalette([250 - i for i in range(36)])
+    sixteen = Image.fromarray(IDS.astype(np.uint16) * 1000)
+    assert (read_ids(encoded(Image.fromarray(IDS))) == IDS).all()
+    assert (read_ids(encoded(palette)) == IDS).all()
+    assert (read_ids(encoded(palette, bits=4)) == IDS).all()
+    assert (read_ids(encoded(sixteen)) == IDS.astype(int) * 1000).all()
+    assert (read_ids(encoded(Image.fromarray(IDS > 5))) == (IDS > 5)).all()
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_packed_grey_labels_keep_their_ids(depth):
+    # what an optimiser such as oxipng makes of a label map with few ids
+    ids = list(range(2**depth))
+    packed = bytes(
+        sum(ids[i + j] << (8 - depth * (j + 1)) for j in range(8 // depth)) for i in range(0, len(ids), 8 // depth)
+    )
+    assert read_ids(png(len(ids), depth, 0, packed)).tolist() == [ids]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encoded(Image.fromarray(PHOTO)), "colour picture"),
+        (jpeg(IDS), "JPEG"),
+        (b"", "empty"),
+        (encoded(Image.fromarray(IDS))[:-30], "does not decode"),
+    ],
+)
+def test_labels_that_are_none(data, reason):
+    with pytest.raises(Unusable, match=reason):
+        decoding.read_label(data)
+
+
+def test_to_classes_against_numpy():
+    ids = np.array([[0, 90, 91], [181, 255, 148]], np.uint8)
+    for label in (Image.fromarray(ids), Image.fromarray(ids.astype(np.int32))):
+        out = np.asarray(decoding.to_classes(label, COCO27))
+        assert out.tolist() == [[COCO27.ids.get(int(i), VOID) for i in row] for row in ids]
+        assert out.dtype == np.uint8
+
+
+def test_ids_beyond_a_byte():
+    table = ClassTable("t", ("a", "b"), {-3: 0, 70000: 1}, frozenset({5}), frozenset(), np.zeros((2, 3), np.uint8))
+    ids = np.array([[-3, 70000, 5]], np.int32)
+    assert np.asarray(decoding.to_classes(Image.fromarray(ids), table)).tolist() == [[0, 1, 255]]
+
+
+def test_unknown_ids_are_named():
+    with pytest.raises(Unusable, match=r"label id 12, 200, not in the table camvid \(0 to 10; void: 11\)"):
+        decoding.to_classes(Image.fromarray(np.array([[0, 12, 11, 200]], np.uint8)), CAMVID)

@@ -1,0 +1,241 @@
+"""Each data set on a tiny copy that has the real folders, names, ids and encodings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_sets
+from PIL import Image
+
+from picie_core import scenes
+from picie_core.classes import CAMVID, CITYSCAPES27, COCO27, COCO_STUFF15, TABLES, VOC21, VOID, ClassTable
+from picie_core.datasets import DATASETS, coco, framing, prepare
+
+README = Path(__file__).parents[2] / "data" / "README.md"
+
+
+def expected(image: np.ndarray, label: np.ndarray, table: ClassTable, size: int, rule=framing.short_side):
+    """Image and label as they should come out, the label by plain numpy."""
+    height, width = label.shape
+    frame = rule(width, height, size)
+    lut = np.array([table.ids.get(i, VOID) for i in range(256)], np.uint8)
+    return framing.of_image(frame, Image.fromarray(image), size), framing.of_label(frame, lut[label], size)
+
+
+@pytest.mark.parametrize("layout", ["images", "segnet"])
+def test_camvid(tmp_path, layout):
+    root = tiny_sets.camvid(tmp_path / "camvid", (5, 3), layout)
+    train = prepare("camvid", root=root, size=24, progress=False)
+    val = prepare("camvid", root=root, split="val", size=24, progress=False)
+    assert (len(train), len(val)) == (5, 3)
+    assert train.names[:2] == ["0001TP_006690", "0001TP_006720"]
+    assert train.classes == CAMVID
+    assert (train.images.shape, train.labels.shape) == ((5, 24, 24, 3), (5, 24, 24))
+    for i in range(5):
+        image, label = expected(tiny_sets.photo(i), tiny_sets.label(i, list(range(12))), CAMVID, 24)
+        assert (train.labels[i] == label).all()
+        if layout == "segnet":  # PNG; the other is JPEG
+            assert (train.images[i] == image).all()
+        assert np.abs(train.images[i].astype(int) - image).mean() < 6
+    assert set(np.unique(train.labels[:])) == {*range(11), VOID}
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "rule"),
+    [("coco27", COCO27, framing.short_side), ("coco_stuff15", COCO_STUFF15, framing.third_scale)],
+)
+def test_coco(tmp_path, name, table, rule):
+    ids = coco.curated("train")
+    chosen = [ids[i * len(ids) // 4] for i in range(4)]
+    root = tiny_sets.coco(tmp_path / "coco", [*chosen, "000000000001"])  # the last is not on the list
+    data = prepare(name, root=root, size=32, limit=4, progress=False)
+    assert data.names == chosen
+    assert data.classes == table
+    fine = [0, 1, 90, 91, 105, 148, 168, 181, 255]
+    for i in range(4):
+        _, label = expected(tiny_sets.photo(i, 64, 48), tiny_sets.label(i, fine, 64, 48), table, 32, rule)
+        assert (data.labels[i] == label).all()
+    if name == "coco_stuff15":  # a third of the scale: the image fills 21 % of the square, the rest is void
+        frame = rule(64, 48, 32)
+        assert (frame.width, frame.height) == (5, 4)
+        assert (data.labels[:] == VOID).mean() > 0.9
+        assert data.labels[:][data.labels[:] != VOID].max() < 15
+
+
+def test_coco_needs_what_the_list_names(tmp_path):
+    root = tiny_sets.coco(tmp_path, coco.curated("val")[:2], "val2017")
+    with pytest.raises(ValueError, match="2173 of 2175 cannot be used") as error:
+        prepare("coco27", root=root, split="val", progress=False)
+    assert "images/val2017/000000000785.jpg: is named by the list of the split, but is not there" in str(error.value)
+    assert "and 2168 more" in str(error.value)
+
+
+def test_stuff15_trains_and_tests_on_both_in_iics_protocol(tmp_path):
+    tiny_sets.coco(tmp_path, coco.curated("train")[:1])
+    tiny_sets.coco(tmp_path, coco.curated("val")[:1], "val2017")
+    listing = DATASETS["coco_stuff15"].list_split(tmp_path, "trainval", None)
+    assert len(listing.items) == 49629 + 2175
+
+
+def test_cityscapes_by_both_protocols(tmp_path):
+    root = tiny_sets.cityscapes(tmp_path, {"train": 3, "val": 2, "test": 2, "train_extra": 4})
+    sets = {
+        (name, split): prepare(name, root=root, split=split, size=16, progress=False)
+        for name in ("cityscapes27", "cityscapes27_standard")
+        for split in ("train", "val")
+    }
+    counts = {key: (len(data), data.labels is not None) for key, data in sets.items()}
+    assert counts == {
+        ("cityscapes27", "train"): (6, False),  # test + train_extra
+        ("cityscapes27", "val"): (5, True),  # val + train
+        ("cityscapes27_standard", "train"): (3, True),
+        ("cityscapes27_standard", "val"): (2, True),
+    }
+    val = sets["cityscapes27_standard", "val"]
+    assert val.names == ["aachen_000001_000019", "bochum_000000_000019"]
+    ids = [0, 1, 3, 4, 6, 7, 8, 11, 21, 23, 24, 26, 33]
+    for row, i in enumerate((1, 0)):
+        image, label = expected(tiny_sets.photo(i, 64, 36), tiny_sets.label(i, ids, 64, 36), CITYSCAPES27, 16)
+        assert (val.images[row] == image).all()
+        assert (val.labels[row] == label).all()
+    assert sets["cityscapes27", "train"].manifest["frequencies"] is None
+    assert sets["cityscapes27", "val"].manifest["source"]["published"] == 3475
+
+
+@pytest.mark.parametrize("above", ["", "VOC2012", "VOCdevkit/VOC2012"])
+def test_voc(tmp_path, above):
+    names = ["2007_000032", "2007_000039"]
+    tiny_sets.voc(tmp_path / above, {"train": names, "val": names[:1], "trainaug": ["2008_000002", *names]})
+    train = prepare("voc21", root=tmp_path, size=24, progress=False)
+    assert (train.names, len(prepare("voc21", root=tmp_path, split="val", size=24, progress=False))) == (names, 1)
+    ids = [0, 1, 15, 20, 255]
+    for i in range(2):
+        _, label = expected(tiny_sets.photo(i), tiny_sets.label(i, ids), VOC21, 24)
+        assert (train.labels[i] == label).all()
+    assert len(prepare("voc21", root=tmp_path, split="trainaug", size=24, progress=False)) == 3
+
+
+def test_voc_lists_with_paths(tmp_path):
+    tiny_sets.voc(tmp_path, {"trainaug": ["2008_000002"]})
+    (tmp_path / "ImageSets/Segmentation/trainaug.txt").write_text(
+        "/JPEGImages/2008_000002.jpg /SegmentationClassAug/2008_000002.png\n"
+    )
+    assert prepare("voc21", root=tmp_path, split="trainaug", size=24, progress=False).names == ["2008_000002"]
+
+
+@pytest.mark.parametrize("name", ["scenes", "scenes_b"])
+def test_scenes(name):
+    train = prepare(name, size=32, limit=3, progress=False)
+    val = prepare(name, split="val", size=32, limit=2, progress=False)
+    family = "b" if name.endswith("b") else "a"
+    for data, first in ((train, 0), (val, 1_000_000)):
+        for i in range(len(data)):
+            image, label = scenes.render(first + i, 32, family)
+            assert (data.images[i] == image).all()
+            assert (data.labels[i] == label).all()
+    assert train.names == [f"{family}-000000", f"{family}-000001", f"{family}-000002"]
+    assert train.classes is not None
+    assert train.classes.names == scenes.CLASS_NAMES
+    assert train.fingerprint != val.fingerprint
+
+
+def test_folder_of_anything(tmp_path):
+    root = tmp_path / "photographs"
+    tiny_sets.save(root / "a.JPG", tiny_sets.photo(0, 50, 30))
+    tiny_sets.save(root / "deep/er/b.png", tiny_sets.photo(1, 20, 70))
+    tiny_sets.save(root / "deep/c.tiff", tiny_sets.photo(2)[..., 0])
+    tiny_sets.save(root / "._a.JPG", tiny_sets.photo(3))
+    tiny_sets.save(root / ".thumbnails/a.png", tiny_sets.photo(3))
+    (root / "notes.txt").write_text("not an image")
+    train, val = (prepare("folder", root=root, split=split, size=16, progress=False) for split in ("train", "val"))
+    assert train.names == ["a.JPG", "deep/c.tiff", "deep/er/b.png"]
+    assert train.labels is None
+    assert train.classes is None
+    assert (train.images[:] == val.images[:]).all()
+    assert train.fingerprint == val.fingerprint
+
+
+def labelled_folder(root: Path, split: str = "") -> Path:
+    for i, ids in enumerate(([3, 7], [3, 200, 255])):
+        tiny_sets.save(root / "images" / split / f"sub/{i}.jpg", tiny_sets.photo(i))
+        tiny_sets.save(root / "labels" / split / f"sub/{i}.png", tiny_sets.label(i, ids))
+    return root
+
+
+def test_folder_with_labels(tmp_path):
+    data = prepare("folder", root=labelled_folder(tmp_path), size=16, progress=False)
+    assert data.classes is not None
+    assert data.classes.names == ("class 3", "class 7", "class 200")
+    assert set(np.unique(data.labels[0])) == {0, 1}
+    assert set(np.unique(data.labels[1])) == {0, 2, VOID}
+
+
+def test_folder_with_splits_has_one_table(tmp_path):
+    labelled_folder(tmp_path, "train")
+    tiny_sets.save(tmp_path / "images/val/x.png", tiny_sets.photo(5))
+    tiny_sets.save(tmp_path / "labels/val/x.png", tiny_sets.label(5, [7, 9]))
+    tables = [prepare("folder", root=tmp_path, split=s, size=16, progress=False).classes for s in ("train", "val")]
+    assert tables[0] == tables[1]
+    assert tables[0] is not None
+    assert tables[0].names == ("class 3", "class 7", "class 9", "class 200")
+
+
+def test_folder_with_labels_for_one_split(tmp_path):
+    labelled_folder(tmp_path, "val")
+    tiny_sets.save(tmp_path / "images/train/x.png", tiny_sets.photo(5))
+    assert prepare("folder", root=tmp_path, split="train", size=16, progress=False).labels is None
+    assert prepare("folder", root=tmp_path, split="val", size=16, progress=False).labels is not None
+
+
+def test_folder_with_its_own_classes(tmp_path):
+    root = labelled_folder(tmp_path)
+    (root / "classes.csv").write_text("id,name,kind\n7,lawn,stuff\n3,animal,thing\n200,animal,thing\n")
+    data = prepare("folder", root=root, size=16, progress=False)
+    assert data.classes is not None
+    assert data.classes.names == ("lawn", "animal")
+    assert data.classes.things == {1}
+    assert set(np.unique(data.labels[:])) == {0, 1, VOID}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name\nlawn\n", "expected the columns id, name"),
+        ("id,name\nx,lawn\n", "line 2: expected a whole number"),
+        ("id,name\n3,\n", "line 2: expected a whole number as id and a name"),
+        ("id,name,kind\n3,lawn,plant\n", "line 2: kind is 'plant'; expected thing, stuff or void"),
+        ("id,name\n3,lawn\n3,tree\n", "line 3: id 3 stands there twice"),
+        ("id,name\n", "0 classes"),
+    ],
+)
+def test_folder_with_wrong_classes(tmp_path, text, reason):
+    root = labelled_folder(tmp_path)
+    (root / "classes.csv").write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        prepare("folder", root=root, size=16, progress=False)
+
+
+def test_folder_with_instances_for_labels(tmp_path):
+    tiny_sets.save(tmp_path / "images/a.png", tiny_sets.photo(0))
+    tiny_sets.save(tmp_path / "labels/a.png", np.arange(36 * 48, dtype=np.uint16).reshape(36, 48))
+    with pytest.raises(ValueError, match="1727 classes in the labels; expected 1 to 255"):
+        prepare("folder", root=tmp_path, size=16, progress=False)
+
+
+def test_every_layout_stands_in_the_readme():
+    text = README.read_text(encoding="utf-8")
+    for dataset in DATASETS.values():
+        assert f"`{dataset.name}`" in text
+        assert dataset.layout in text
+    assert set(TABLES) == set(DATASETS) - {"folder"}
+
+
+def test_camvid_itself(camvid):
+    """The real photographs; skipped unless PICIE_CAMVID names their folder."""
+    val = prepare("camvid", root=camvid, split="val", size=64, progress=False)
+    assert (len(val), val.names[0]) == (101, "0016E5_07959")
+    share = {row["class"]: row["share"] for row in val.manifest["frequencies"]}
+    # of whole images Road is 28.95 % and void 1.70 %; here it is of centre squares
+    assert share["Road"] == pytest.approx(0.29, abs=0.06)
+    assert share["void"] == pytest.approx(0.017, abs=0.01)
+    assert val.manifest["source"]["published"] == 101
