@@ -22,7 +22,8 @@ app = typer.Typer(
 )
 
 Parameters = Annotated[
-    list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter of the notebook or any setting.")
+    list[str] | None,
+    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter of the notebook or any setting."),
 ]
 Root = Annotated[Path | None, typer.Option(help="The data set's folder (scenes need none).")]
 
@@ -36,7 +37,9 @@ def prepare(
     name: Annotated[str, typer.Argument(help="scenes, camvid, coco27, cityscapes27, voc21, folder, ...")],
     root: Root = None,
     size: Annotated[int, typer.Option(help="Side of the network's input in pixels.")] = 128,
-    recipe: Annotated[str, typer.Option(help="paper, release or ours: decides the size training images are kept at.")] = "ours",
+    recipe: Annotated[
+        str, typer.Option(help="paper, release or ours: decides the size training images are kept at.")
+    ] = "ours",
     limit: Annotated[int | None, typer.Option(help="At most so many images of each split.")] = None,
     skip_bad: Annotated[bool, typer.Option(help="Leave out images that cannot be used, instead of stopping.")] = False,
 ) -> None:
@@ -103,10 +106,14 @@ def demo() -> None:
 
 @app.command()
 def segment(
-    run: Annotated[Path, typer.Argument(help="A finished run's folder (printed by notebooks and below reports/runs/).")],
+    run: Annotated[
+        Path, typer.Argument(help="A finished run's folder (printed by notebooks and below reports/runs/).")
+    ],
     images: Annotated[Path, typer.Option(help="A folder of images, searched with its sub-folders, or one image.")],
     out: Annotated[Path, typer.Option(help="Where to write.")],
-    names: Annotated[Path | None, typer.Option(help="CSV with the columns cluster, name (an edited clusters.csv).")] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="CSV with the columns cluster, name (an edited clusters.csv).")
+    ] = None,
 ) -> None:
     """Segment photographs with a trained run: cluster maps, overlays, clusters.csv.
 
@@ -174,11 +181,27 @@ def doctor() -> None:
 
     from picie_core.datasets import DATASETS
 
-    names = ("torch", "torchvision", "faiss-cpu", "faiss-gpu", "lightning-fabric", "numpy", "papermill", "nbval", "jupyterlab")
-    typer.echo("versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n in names if (v := _version(n))))
+    names = (
+        "torch",
+        "torchvision",
+        "faiss-cpu",
+        "faiss-gpu",
+        "lightning-fabric",
+        "numpy",
+        "papermill",
+        "nbval",
+        "jupyterlab",
+    )
+    typer.echo(
+        "versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n in names if (v := _version(n)))
+    )
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    typer.echo(f"devices     {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), GPUs: {', '.join(gpus) or 'none'}")
-    typer.echo(f"faiss       {faiss.__version__}, {faiss.get_num_gpus() if hasattr(faiss, 'get_num_gpus') else 0} GPUs in use")
+    typer.echo(
+        f"devices     {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), GPUs: {', '.join(gpus) or 'none'}"
+    )
+    typer.echo(
+        f"faiss       {faiss.__version__}, {faiss.get_num_gpus() if hasattr(faiss, 'get_num_gpus') else 0} GPUs in use"
+    )
     if gpus and not faiss.get_num_gpus():
         typer.echo("            this faiss is a CPU build: `make setup LOCK=requirements-gpu.lock` installs the GPU's")
     home = places.home()
@@ -191,6 +214,27 @@ def doctor() -> None:
         typer.echo(f"{name:22}  {state}")
 
 
+@app.command()
+def bench(
+    parameter: Parameters = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the figures as JSON to this file.")] = None,
+) -> None:
+    """Time an epoch, phase by phase, and compare it with the bare network (the floor).
+
+    \b
+    picie bench                                                    128 scenes, 160 x 160, batch 16
+    picie bench -p precision=bf16 -p device=cuda -p image_size=320 -p batch_size=128 --out gpu.json
+    """
+    from picie_core import benchmark, records
+    from picie_core.settings import Settings
+
+    sizes = {"image_size": "160", "train_images": "128", "val_images": "16", "epochs": "3"}
+    result = benchmark.benchmark(Settings(**(sizes | dict(map(_pair, parameter or [])))))
+    typer.echo(benchmark.report(result))
+    if out:
+        records.write_json(out, result)
+
+
 def main() -> None:
     """The command, with errors as messages: a person's mistake is not a traceback."""
     from picie_core.clustering import ClusteringError
@@ -201,7 +245,16 @@ def main() -> None:
     from picie_core.training import DivergedError
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    known = (ClusteringError, DataError, NotebookError, PublishError, SettingsError, DivergedError, FileNotFoundError, _Refused)
+    known = (
+        ClusteringError,
+        DataError,
+        NotebookError,
+        PublishError,
+        SettingsError,
+        DivergedError,
+        FileNotFoundError,
+        _Refused,
+    )
     try:
         app()
     except known as error:

@@ -23,14 +23,15 @@ def scores(features: Tensor, prototypes: Tensor, rule: str) -> Tensor:
             `euclidean` -|z - mu|^2 (eq. 1, the rule of k-means and of pseudo-labels).
 
     Returns:
-        (B, K, h, w).
+        (B, K, h, w) float32, under autocast too: bfloat16 would make ties of near prototypes.
     """
     if rule == "cosine":
         prototypes = F.normalize(prototypes, dim=1)
-    inner = F.conv2d(features, prototypes[:, :, None, None].to(features.dtype))
+    with torch.autocast(features.device.type, enabled=False):
+        inner = F.conv2d(features.float(), prototypes[:, :, None, None])
     if rule != "euclidean":
         return inner
-    return 2 * inner - 1 - prototypes.square().sum(dim=1)[:, None, None].to(features.dtype)
+    return 2 * inner - 1 - prototypes.square().sum(dim=1)[:, None, None]
 
 
 def assign(features: Tensor, prototypes: Tensor, rule: str = "euclidean") -> Tensor:
@@ -75,7 +76,8 @@ class MiniBatchKMeans:
     centroids: Tensor | None = None
     counts: Tensor | None = None
     _waiting: list[Tensor] = field(default_factory=list)
-    _distances: list[Tensor] = field(default_factory=list)
+    _squared: float = 0.0
+    _seen: int = 0
 
     def add(self, points: Tensor) -> None:
         """Take a batch of points, (n, D) float32: the pixels of a batch of images (`flatten`)."""
@@ -93,7 +95,7 @@ class MiniBatchKMeans:
             self._use()
         if self.centroids is None:
             raise ClusteringError("k-means was given no features: the data set's training split is empty")
-        return self.centroids, float(torch.cat(self._distances).mean())
+        return self.centroids, self._squared / self._seen
 
     def _use(self) -> None:
         points = torch.cat(self._waiting)
@@ -102,25 +104,27 @@ class MiniBatchKMeans:
             raise ClusteringError(
                 "features are not finite: the run has diverged. Try a lower learning_rate, or precision = '32'"
             )
-        if self.centroids is None:
-            self.centroids = first_centroids(points, self.k, self.iterations, self.seed)
-            self.counts = torch.zeros(self.k, dtype=torch.float64, device=points.device)
-            nearest, _ = self._nearest(points)
-            self.counts += torch.bincount(nearest, minlength=self.k)
-        else:
-            nearest, ones = self._nearest(points)
+        with torch.autocast(points.device.type, enabled=False):  # sums of millions of points need float32
+            if self.centroids is None:
+                self.centroids = first_centroids(points, self.k, self.iterations, self.seed)
+                self.counts = torch.bincount(self._nearest(points), minlength=self.k).double()
+                return
+            nearest = self._nearest(points)
+            ones = points.new_zeros(len(points), self.k).scatter_(1, nearest[:, None], 1.0)
             n = torch.bincount(nearest, minlength=self.k).double()
             self.counts += n
             rate = (n / self.counts.clamp(min=1)).float()[:, None]
             mean = (ones.T @ points) / n.clamp(min=1).float()[:, None]
             self.centroids = (1 - rate) * self.centroids + rate * mean
 
-    def _nearest(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Nearest centroid of each point, (n,), and the same as one-hot rows, (n, k)."""
-        squared = self.centroids.square().sum(dim=1) - 2 * points @ self.centroids.T
+    def _nearest(self, points: Tensor) -> Tensor:
+        """Nearest centroid of each point, (n,). No copy of the points is made: at full size they are many gigabytes."""
+        squared = torch.addmm(self.centroids.square().sum(dim=1), points, self.centroids.T, alpha=-2)
         distance, nearest = squared.min(dim=1)
-        self._distances.append((distance + points.square().sum(dim=1)).clamp(min=0))
-        return nearest, F.one_hot(nearest, self.k).to(points.dtype)
+        distance += torch.linalg.vector_norm(points, dim=1).square()
+        self._squared += float(distance.clamp(min=0).sum())
+        self._seen += len(points)
+        return nearest
 
 
 def first_centroids(points: Tensor, k: int, iterations: int, seed: int) -> Tensor:

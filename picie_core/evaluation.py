@@ -13,7 +13,7 @@ from picie_core.methods import Method
 
 
 def predict(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cluster of each pixel: logits (B, K, h, w) upsampled bilinearly to `size` (release: align_corners=False), argmax."""
+    """Cluster of each pixel: argmax of logits (B, K, h, w) upsampled bilinearly (align_corners=False) to `size`."""
     if logits.shape[-2:] != size:
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     return logits.argmax(dim=1)

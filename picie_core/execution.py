@@ -64,7 +64,9 @@ def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in own and name not in Settings.model_fields:
             close = difflib.get_close_matches(name, [*own, *Settings.model_fields], n=1, cutoff=0.5)
             guess = f"did you mean {close[0]!r}? " if close else ""
-            problems.append(f"{notebook.name} has no parameter {name!r}: {guess}Its own: {', '.join(own)}; or any setting")
+            problems.append(
+                f"{notebook.name} has no parameter {name!r}: {guess}Its own: {', '.join(own)}; or any setting"
+            )
             continue
         if name in Settings.model_fields and isinstance(value, str):
             try:

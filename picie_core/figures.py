@@ -45,7 +45,11 @@ def panels(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (),
     """A grid of pictures, a row for each name: image rows (H, W, 3) uint8 of any sizes."""
     columns = max(len(pictures) for pictures in rows.values())
     figure, axes = plt.subplots(
-        len(rows), columns, figsize=(width * columns + 0.6, width * len(rows) + 0.3), squeeze=False, layout="constrained"
+        len(rows),
+        columns,
+        figsize=(width * columns + 0.6, width * len(rows) + 0.3),
+        squeeze=False,
+        layout="constrained",
     )
     for row, (name, pictures) in zip(axes, rows.items(), strict=True):
         for axis in row:
@@ -81,7 +85,7 @@ def class_table(data: Prepared, split: str) -> pd.DataFrame:
     """Share of a labelled split's pixels by class: columns `class`, `share` (percent), `kind`, `split`."""
     if data.classes is None:
         raise ValueError(f"the split in {data.folder} has no labels: there are no classes to count")
-    counts = np.array([entry["pixels"] for entry in data.manifest["frequencies"]])
+    counts = np.array([entry["pixels"] for entry in data.manifest["frequencies"]])[: len(data.classes)]
     kinds = ["thing" if k in data.classes.things else "stuff" for k in range(len(counts))]
     shares = 100 * counts / counts.sum()
     return pd.DataFrame({"class": data.classes.names, "share": shares, "kind": kinds, "split": split})
@@ -111,7 +115,9 @@ def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figur
     axes[0].set(xlabel="epoch", ylabel="training loss")
     for prefix, axis, label in (("inertia", axes[1], "k-means inertia"), ("mean_iou", axes[2], "validation mIoU (%)")):
         for name in [column for column in progress.columns if column.startswith(prefix)]:
-            axis.plot(epochs, progress[name], marker="o", label=name.removeprefix(prefix + "_").replace("view", "view "))
+            axis.plot(
+                epochs, progress[name], marker="o", label=name.removeprefix(prefix + "_").replace("view", "view ")
+            )
         axis.set(xlabel="epoch", ylabel=label)
         axis.legend(fontsize=7, frameon=False)
     if final is not None:
@@ -175,23 +181,22 @@ def in_class_colors(clusters: np.ndarray, matrix: np.ndarray, table: ClassTable)
     return paint(metrics.majority(matrix)[clusters], table.colors)
 
 
-def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Path:
+def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Figure:
     """Write a figure as `folder/name.png`.
 
     Args:
-        figure: closed afterwards.
+        figure: to write.
         folder: made where it does not exist.
         name: without ending.
         shows: the data set whose images are in the picture, or `NO_IMAGES`; it is stored in the file.
 
     Returns:
-        The file.
+        The figure, as a notebook's last line shows it (pyplot forgets it, or the notebook would show it twice).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{name}.png"
-    figure.savefig(file, dpi=130, metadata={"Shows": shows, "Software": "picie_core"})
+    figure.savefig(folder / f"{name}.png", dpi=130, metadata={"Shows": shows, "Software": "picie_core"})
     plt.close(figure)
-    return file
+    return figure
 
 
 def shows(file: Path) -> str:

@@ -36,7 +36,7 @@ class Geometry:
     def boxes(self, n: int) -> np.ndarray:
         """Crops of a map of n x n cells as fractions of its side: (B, 4) float64, x0, y0, x1, y1."""
         if self.rounding == "grid":
-            side = np.floor(self.side * n)
+            side = np.maximum(np.floor(self.side * n), 1)
             x0, y0 = np.rint((n - side) * self.x) / n, np.rint((n - side) * self.y) / n
             side = side / n
         else:
@@ -57,7 +57,8 @@ def apply(maps: Tensor, geometry: Geometry, size: int) -> Tensor:
     """G: crop, resize and flip a batch by bilinear sampling, without antialiasing (as the release).
 
     Args:
-        maps: images or feature maps, (B, C, n, n), float.
+        maps: images or feature maps, (B, C, n, n), float; below float32 they are sampled as float32, for bfloat16 could
+            not say where.
         geometry: of B images.
         size: side of the result.
 
@@ -65,6 +66,7 @@ def apply(maps: Tensor, geometry: Geometry, size: int) -> Tensor:
         (B, C, size, size), differentiable in `maps`. With `grid` rounding it equals cropping and then resizing with
         `interpolate(mode="bilinear", align_corners=False)`; with `exact` the outer half pixel may look outside the box.
     """
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     grid = sampling_grid(geometry, maps.shape[-1], size).to(maps.device, maps.dtype)
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -86,7 +88,5 @@ def sampling_grid(geometry: Geometry, n: int, size: int) -> Tensor:
         across = across.clamp((x0 + half)[:, None], (x1 - half)[:, None])
         down = down.clamp((y0 + half)[:, None], (y1 - half)[:, None])
     across = torch.where(torch.from_numpy(geometry.flip)[:, None], across.flip(1), across)
-    places = torch.stack(
-        [across[:, None, :].expand(-1, size, size), down[:, :, None].expand(-1, size, size)], dim=-1
-    )
+    places = torch.stack([across[:, None, :].expand(-1, size, size), down[:, :, None].expand(-1, size, size)], dim=-1)
     return (2 * places - 1).float()

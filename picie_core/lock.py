@@ -52,15 +52,24 @@ def hold(folder: Path, stale: float = STALE_SECONDS, beat: float = BEAT_SECONDS)
         time.sleep(POLL_SECONDS)
     stop = threading.Event()
     thread = threading.Thread(target=_keep_beating, args=(owner, stop, beat), daemon=True)
-    owner.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-    thread.start()
     try:
-        yield
+        _sign(owner)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            owner.unlink(missing_ok=True)
     finally:
-        stop.set()
-        thread.join()
-        owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _sign(owner: Path) -> None:
+    """Written at once: another host that read half of it would take the folder for nobody's."""
+    new = owner.with_name(f"owner.{os.getpid()}.new")
+    new.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+    new.replace(owner)
 
 
 def _keep_beating(owner: Path, stop: threading.Event, beat: float) -> None:

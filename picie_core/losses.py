@@ -1,4 +1,4 @@
-"""The losses of section 3: clustering cross-entropy, its balance, within- and cross-view sums, overclustering weights."""
+"""The losses of section 3: clustering cross-entropy, balance, within- and cross-view sums, overclustering weights."""
 
 import math
 
@@ -62,8 +62,8 @@ def overcluster_weights(k1: int, k2: int, reading: str) -> tuple[float, float]:
 
     Args:
         k1, k2: number of clusters and of overclusters.
-        reading: the text extraction is ambiguous. `B`: lambda_1 = log K2 / (log K1 + log K2), lambda_2 = log K1 / (...),
-            which equalises the losses' start and keeps overclustering from "overwhelming"; `A`: the two swapped.
+        reading: the text extraction is ambiguous. `B`: lambda_1 = log K2 / (log K1 + log K2), lambda_2 = log K1 / (the
+            same), which equalises the losses' start and keeps overclustering from "overwhelming"; `A`: swapped.
     """
     a, b = math.log(k1), math.log(k2)
     small, large = min(a, b) / (a + b), max(a, b) / (a + b)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-VOID = 255
+from picie_core.classes import VOID
 
 
 def confusion(labels: np.ndarray, clusters: np.ndarray, num_classes: int, num_clusters: int) -> np.ndarray:
@@ -18,9 +18,18 @@ def confusion(labels: np.ndarray, clusters: np.ndarray, num_classes: int, num_cl
 
     Returns:
         (num_classes, num_clusters) int64.
+
+    Raises:
+        ValueError: shapes differ, or a label or cluster lies outside its range (it would be counted as another).
     """
+    if labels.shape != clusters.shape:
+        raise ValueError(f"labels {labels.shape} and clusters {clusters.shape} differ in shape")
     valid = labels != VOID
-    flat = labels[valid].astype(np.int64) * num_clusters + clusters[valid].astype(np.int64)
+    labels, clusters = labels[valid].astype(np.int64), clusters[valid].astype(np.int64)
+    for name, values, count in (("label", labels, num_classes), ("cluster", clusters, num_clusters)):
+        if len(values) and not 0 <= values.min() <= values.max() < count:
+            raise ValueError(f"{name}s {values.min()} to {values.max()} where 0 to {count - 1} were expected")
+    flat = labels * num_clusters + clusters
     return np.bincount(flat, minlength=num_classes * num_clusters).reshape(num_classes, num_clusters)
 
 

@@ -1,4 +1,4 @@
-"""The embedding f: a ResNet and a simplified feature pyramid that sums 1x1-convolved levels at a quarter of the size."""
+"""The embedding f: a ResNet and a simplified pyramid that sums 1x1-convolved levels at a quarter of the size."""
 
 import hashlib
 from pathlib import Path
@@ -47,8 +47,8 @@ class Network(nn.Module):
 
 
 def embed(features: Tensor) -> Tensor:
-    """Raw features (B, D, h, w) -> unit vectors along D (`metric = cosine` in the release)."""
-    return F.normalize(features, dim=1)
+    """Raw features (B, D, h, w) -> unit vectors along D, float32 (`metric = cosine` in the release)."""
+    return F.normalize(features.float(), dim=1)
 
 
 def build(settings: Settings) -> Network:
@@ -61,7 +61,7 @@ def build(settings: Settings) -> Network:
         SettingsError: ImageNet weights are asked for and cannot be had, or the file is not torchvision's.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(draws.seed((settings.seed, "network")))
+        torch.default_generator.manual_seed(draws.seed((settings.seed, "network")))  # manual_seed would seed GPUs too
         backbone = getattr(torchvision.models, settings.backbone)(weights=None)
         channels = tuple(_out_channels(getattr(backbone, level)) for level in LEVELS)
         del backbone.fc, backbone.avgpool
@@ -80,28 +80,32 @@ def imagenet_weights(backbone: str, file: Path | None = None) -> dict[str, Tenso
     """
     weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
     name = weights.url.rsplit("/", 1)[-1]  # resnet18-f37072fd.pth: the hash stands in the name
+    digest = name.rsplit("-", 1)[-1].removesuffix(".pth")
     if file is not None:
-        return _read_weights(Path(file).expanduser(), name)
+        file = Path(file).expanduser()
+        if not file.is_file():
+            raise SettingsError(f"weights_file = {str(file)!r}: there is no such file; expected torchvision's {name}")
+        return _read_weights(file, name, digest)
     place = Path(torch.hub.get_dir()) / "checkpoints" / name
-    try:
-        return weights.get_state_dict(check_hash=True, progress=False)
-    except OSError as error:  # URLError and HTTPError are OSErrors
-        raise SettingsError(
-            f"pretrained = True: torchvision's ImageNet weights for {backbone} could not be fetched ({error}). "
-            f"Place the file {name} (from {weights.url}) at {place}, or name it with weights_file, "
-            "or give pretrained = False to start from random weights"
-        ) from error
+    if not place.is_file():
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(weights.url, str(place), hash_prefix=digest, progress=False)
+        except (OSError, RuntimeError) as error:  # no network (URLError, HTTPError), no place to write; a wrong hash
+            raise SettingsError(
+                f"pretrained = True: torchvision's ImageNet weights for {backbone} could not be fetched ({error}). "
+                f"Place the file {name} (from {weights.url}) at {place}, or name it with weights_file, "
+                "or give pretrained = False to start from random weights"
+            ) from error
+    return _read_weights(place, name, digest)
 
 
-def _read_weights(file: Path, name: str) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise SettingsError(f"weights_file = {str(file)!r}: there is no such file; expected torchvision's {name}")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    expected = name.rsplit("-", 1)[-1].removesuffix(".pth")
-    if not digest.startswith(expected):
+def _read_weights(file: Path, name: str, digest: str) -> dict[str, Tensor]:
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if not found.startswith(digest):
         raise SettingsError(
-            f"weights_file = {str(file)!r}: its sha256 begins with {digest[:8]}, torchvision's {name} with {expected}; "
-            "fetch the file again, or give pretrained = False"
+            f"the weights in {file}: their sha256 begins with {found[:8]}, torchvision's {name} with {digest}; "
+            "delete the file and fetch it again, or give pretrained = False"
         )
     return torch.load(file, map_location="cpu", weights_only=True)
 

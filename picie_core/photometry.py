@@ -112,12 +112,13 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
     Args:
         images: (B, C, H, W).
-        sigma: pixels, (B,), > 0. The kernel reaches 3 of the largest sigma (less in an image too small for it).
+        sigma: pixels, (B,), > 0. An image's kernel reaches 3 of its own sigma (less in an image too small for it), so
+            that the result does not depend on the batch.
     """
     b, c, h, w = images.shape
     radius = min(int(torch.ceil(3 * sigma.max())), h - 1, w - 1)
     steps = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
-    kernel = torch.exp(-0.5 * (steps / sigma[:, None]) ** 2)
+    kernel = torch.exp(-0.5 * (steps / sigma[:, None]) ** 2) * (steps.abs() <= (3 * sigma[:, None]).ceil())
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(c, dim=0)[:, None]  # B*C, 1, taps
     flat = images.reshape(1, b * c, h, w)
     flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), mode="reflect"), kernel[:, :, None, :], groups=b * c)

@@ -58,5 +58,5 @@ def _is_project(folder: Path) -> bool:
     file = folder / "pyproject.toml"
     try:
         return tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}).get("name") == PROJECT
-    except (FileNotFoundError, NotADirectoryError, tomllib.TOMLDecodeError, UnicodeDecodeError, PermissionError):
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
         return False  # somebody else's file, or none: not our project

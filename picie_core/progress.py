@@ -24,7 +24,12 @@ class Progress:
         if self._display is None:
             slow = not sys.stderr.isatty()  # in a log, a line every so often is enough
             self._bar = tqdm(
-                total=total, desc=title, unit=unit, mininterval=15 if slow else 0.2, dynamic_ncols=not slow, leave=not slow
+                total=total,
+                desc=title,
+                unit=unit,
+                mininterval=15 if slow else 0.2,
+                dynamic_ncols=not slow,
+                leave=not slow,
             )
 
     def say(self, phase: str) -> None:

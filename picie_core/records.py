@@ -1,14 +1,15 @@
 """Run folders: what a run leaves on disk, written so that nothing half-written is ever taken for whole.
 
-    settings.yaml      the settings and where each came from
-    progress.csv       a row per epoch
-    confusion.npy      the final confusion matrix (classes, clusters)
-    model.safetensors  weights and prototypes
-    environment.json   versions, commit, device
-    result.json        scores; written last: a run is done when it is there
-    checkpoint/        while the run is going on
+settings.yaml      the settings and where each came from
+progress.csv       a row per epoch
+confusion.npy      the final confusion matrix (classes, clusters)
+model.safetensors  weights and prototypes
+environment.json   versions, commit, device
+result.json        scores; written last: a run is done when it is there
+checkpoint/        while the run is going on
 """
 
+import io
 import json
 import os
 import platform
@@ -131,8 +132,8 @@ def write(file: Path, content: str | bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(file)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -145,10 +146,9 @@ def write_json(file: Path, values: Mapping[str, Any]) -> None:
 
 def write_array(file: Path, array: np.ndarray) -> None:
     """Write an .npy file at once."""
-    with tempfile.SpooledTemporaryFile() as stream:
-        np.save(stream, array, allow_pickle=False)
-        stream.seek(0)
-        write(file, stream.read())
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    write(file, stream.getvalue())
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -167,7 +167,7 @@ def read_progress(folder: Path) -> pd.DataFrame:
     file = folder / "progress.csv"
     if not file.is_file() or not file.read_text().strip():
         return pd.DataFrame()
-    table = pd.read_csv(file)
+    table = pd.read_csv(file, float_precision="round_trip")
     for name in table.columns:
         if name.startswith("cluster_sizes"):
             table[name] = table[name].map(json.loads)

@@ -11,10 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from picie_core import recipes
@@ -27,17 +27,17 @@ class SettingsError(ValueError):
     """A setting that does not exist or a value that is not allowed; the message says what is."""
 
 
-def knob(default: Any, meaning: str, *, place: bool = False, before: Any = None, **bounds: Any) -> Any:
+def knob(default: Any, meaning: str, *, place: bool = False, before: Any = ..., **bounds: Any) -> Any:
     """A field of `Settings`.
 
     Args:
         default: value when neither the caller nor `recipes` gives one.
         meaning: one line: what it is, its unit, its source.
         place: true for what says where or how a run is executed and cannot change its result: recorded, not hashed.
-        before: for a field added later, the value that older runs had in effect: left out of the key at that value.
-        bounds: pydantic's (`gt`, `ge`, `lt`, `le`, `multiple_of`).
+        before: for a field added later, what older runs had in effect (as in JSON): left out of the key at that value.
+        bounds: pydantic's (`gt`, `ge`, `lt`, `le`, `multiple_of`, `pattern`).
     """
-    extra = {"place": place} | ({} if before is None else {"before": before})
+    extra = {"place": place} | ({} if before is ... else {"before": before})
     return Field(default=default, description=meaning, json_schema_extra=extra, **bounds)
 
 
@@ -49,16 +49,14 @@ class Settings(BaseModel):
 
     # what is run
     method: str = knob("picie", "which method: " + ", ".join(METHODS))
-    recipe: Literal["paper", "release", "ours"] = knob(
-        "ours", "who decides where paper and release differ", place=True
-    )
+    recipe: Literal["paper", "release", "ours"] = knob("ours", "who decides where paper and release differ", place=True)
     scale: Literal["small", "full"] = knob("small", "sizes, epochs and counts: a laptop's or the paper's", place=True)
     seed: int = knob(1, "every draw of the run derives from it", ge=0, lt=2**31)
 
     # data
     dataset: str = knob("scenes", "which data set: " + ", ".join(recipes.DATASETS), place=True)
     data_root: Path | None = knob(None, "the data set's folder (scenes need none)", place=True)
-    image_size: int = knob(128, "side of the network's input in pixels; its coarsest stride is 32", ge=32, multiple_of=32)
+    image_size: int = knob(128, "side of the network's input in pixels; coarsest stride: 32", ge=32, multiple_of=32)
     base_size: int = knob(
         128, "side in pixels at which training images are stored and cropped from; release: 2 x image_size [3]", ge=32
     )
@@ -135,21 +133,22 @@ class Settings(BaseModel):
     threads: int = knob(2, "torch's and faiss's on the CPU; another count may change the last bits", ge=1, le=1024)
 
     # places and execution
-    device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps", place=True)
-    workers: int | None = knob(None, "processes that decode images in prepare; none: one a core", ge=1, place=True)
+    device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps", place=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    workers: int | None = knob(None, "threads that decode images in prepare; none: one a core", ge=1, place=True)
     runs_root: Path | None = knob(None, "where run folders lie; none: PICIE_RUNS, else reports/runs", place=True)
     fresh: bool = knob(False, "train again even when the run exists", place=True)
     keep_checkpoint: bool = knob(False, "keep the last checkpoint of a finished run", place=True)
 
     def __init__(self, **values: Any) -> None:
-        unknown = [name for name in values if name not in type(self).model_fields]
+        fields = type(self).model_fields
+        unknown = [name for name in values if name not in fields]
         if unknown:
             raise SettingsError("\n".join(_unknown(name) for name in unknown))
-        merged, sources = _resolve(values)
+        merged, sources = _resolve(type(self), values)
         try:
             super().__init__(**merged)
         except ValidationError as error:
-            lines = [_wrong(str(e["loc"][0]) if e["loc"] else "", e, sources) for e in error.errors()]
+            lines = [_wrong(name := str(e["loc"][0]), fields[name], e, sources[name]) for e in error.errors()]
             raise SettingsError("\n".join(lines)) from None
         self._sources = sources
         self._check_combinations()
@@ -199,8 +198,8 @@ class Settings(BaseModel):
         `scale` and `dataset` stand for values that are hashed themselves.
         """
         hashed = {}
-        for name, field in type(self).model_fields.items():
-            extra, value = _extra(field), self.values()[name]
+        for name, value in self.values().items():
+            extra = _extra(type(self).model_fields[name])
             if not extra["place"] and not ("before" in extra and extra["before"] == value):
                 hashed[name] = value
         record = {"settings": hashed, "results_version": results_version, "data": fingerprint}
@@ -212,10 +211,11 @@ class Settings(BaseModel):
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
-        """The settings that `to_yaml` wrote, value by value (nothing is resolved anew)."""
+        """What `to_yaml` wrote, value by value, nothing resolved anew; a field added since has its `before`."""
         record = yaml.safe_load(text)
-        settings = cls(**record["settings"])
-        settings._sources = dict(record["sources"])
+        older = {name: extra["before"] for name, f in cls.model_fields.items() if "before" in (extra := _extra(f))}
+        settings = cls(**(older | record["settings"]))
+        settings._sources = dict.fromkeys(older, "before") | record["sources"]
         return settings
 
 
@@ -225,15 +225,20 @@ def parse(name: str, text: str) -> Any:
     Raises:
         SettingsError: no such setting, or no such value.
     """
-    value = None if text.strip().lower() in ("none", "null", "") else text
-    return getattr(Settings(**{name: value}), name)
+    if name not in Settings.model_fields:
+        raise SettingsError(_unknown(name))
+    field = Settings.model_fields[name]
+    nothing = text.strip().lower() in ("none", "null", "") and type(None) in get_args(field.annotation)
+    try:
+        return TypeAdapter(Annotated[field.annotation, field]).validate_python(None if nothing else text.strip())
+    except ValidationError as error:
+        raise SettingsError("\n".join(_wrong(name, field, e, "explicit") for e in error.errors())) from None
 
 
-def _resolve(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def _resolve(settings: type[Settings], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Explicit values and the tables merged, with the source of each."""
-    recipe, scale, dataset = (
-        str(values.get(axis, Settings.model_fields[axis].default)) for axis in ("recipe", "scale", "dataset")
-    )
+    fields = settings.model_fields
+    recipe, scale, dataset = (str(values.get(axis, fields[axis].default)) for axis in ("recipe", "scale", "dataset"))
     if dataset not in recipes.DATASETS:
         raise SettingsError(f"dataset = {dataset!r}: {_nearest(dataset, recipes.DATASETS)}")
     layers: list[tuple[str, Mapping[str, Any]]] = [
@@ -241,7 +246,7 @@ def _resolve(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
         (f"dataset {dataset}", recipes.DATASETS[dataset]),
         (f"recipe {recipe}", recipes.RECIPES.get(recipe, {})),
         (f"scale {scale}", recipes.SCALES.get(scale, {})),
-        ("default", {name: field.default for name, field in Settings.model_fields.items()}),
+        ("default", {name: field.default for name, field in fields.items()}),
     ]
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -250,9 +255,9 @@ def _resolve(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
             if name not in merged:
                 merged[name], sources[name] = value, source
     for name, (base, factors) in recipes.FACTORS.items():
-        if sources[name] == "default" and recipe in factors and str(merged[base]).isdigit():
-            merged[name], sources[name] = int(merged[base]) * factors[recipe], f"recipe {recipe}"
-    return {name: merged[name] for name in Settings.model_fields}, sources
+        if sources[name] == "default" and recipe in factors and str(merged[base]).removesuffix(".0").isdigit():
+            merged[name], sources[name] = int(float(merged[base])) * factors[recipe], f"recipe {recipe}"
+    return {name: merged[name] for name in fields}, sources
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:
@@ -272,10 +277,10 @@ def _unknown(name: str) -> str:
     return f"no setting is called {name!r}: {guess}"
 
 
-def _wrong(name: str, error: Any, sources: Mapping[str, str]) -> str:
-    field = Settings.model_fields[name]
-    came = f"{error['input']!r}" + ("" if sources.get(name) == "explicit" else f" (from {sources.get(name)})")
-    return f"{name} = {came}: {error['msg'][0].lower()}{error['msg'][1:]}. Expected {_expected(field)}: {field.description}"
+def _wrong(name: str, field: FieldInfo, error: Any, source: str) -> str:
+    came = f"{error['input']!r}" + ("" if source == "explicit" else f" (from {source})")
+    reason = error["msg"][0].lower() + error["msg"][1:]
+    return f"{name} = {came}: {reason}. Expected {_expected(field)}: {field.description}"
 
 
 def _expected(field: FieldInfo) -> str:

@@ -66,15 +66,19 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
 def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
     """Where the run of these settings on these data lies: `<root>/<dataset>-<method>-<key>`."""
     key = settings.key(METHODS[settings.method].results_version, f"{train.fingerprint} {val.fingerprint}")
-    return (settings.runs_root or places.runs_root()) / f"{settings.dataset}-{settings.method}-{key}"
+    root = settings.runs_root.expanduser().resolve() if settings.runs_root else places.runs_root()
+    return root / f"{settings.dataset}-{settings.method}-{key}"
 
 
 def restore(run: Run) -> tuple[Method, torch.device]:
     """A finished run's method with its weights and final prototypes, in evaluation mode, and its device."""
-    device = make_fabric(run.settings).device
-    method = METHODS[run.settings.method](run.settings.replace(pretrained=False), 0)
+    # The values as they were: `replace` would resolve them anew, by tables that may have changed since.
+    settings = run.settings.model_copy(update={"pretrained": False})
+    device = make_fabric(settings).device
+    method = METHODS[settings.method](settings, 0)
     tensors = run.weights()
-    method.final_prototypes = tensors.pop("final_prototypes", None)
+    prototypes = tensors.pop("final_prototypes", None)
+    method.final_prototypes = None if prototypes is None else prototypes.to(device)
     method.load_state_dict(tensors, strict=True)
     return method.to(device).eval(), device
 
@@ -116,8 +120,6 @@ class _Loop:
 
     def __init__(self, settings: Settings, train: Prepared, val: Prepared, folder: Path) -> None:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
-        torch.set_num_threads(settings.threads)
-        faiss.omp_set_num_threads(settings.threads)
         self.fabric = make_fabric(settings)
         self.device = self.fabric.device
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
@@ -129,7 +131,9 @@ class _Loop:
     def finish(self) -> Run:
         s = self.settings
         records.write(self.folder / "settings.yaml", s.to_yaml())
-        records.write_json(self.folder / "environment.json", records.environment(self.device))
+        environment = records.environment(self.device)
+        self.commit = environment["commit"]  # of the code that runs: by the end the source tree may be at another
+        records.write_json(self.folder / "environment.json", environment)
         start = self._resume()
         epochs = s.epochs if self.method.learns else 0
         total = (epochs - start) * (5 * len(self.train) + len(self.val)) + len(self.train) + len(self.val)
@@ -150,13 +154,15 @@ class _Loop:
         if losses and not np.isfinite(loss):
             raise DivergedError(
                 f"the loss of epoch {epoch} is {loss}. Try a lower learning_rate (now {self.settings.learning_rate:g}) "
-                "or precision = '32'; the checkpoint of the epoch before is kept"
+                f"or precision = '32'; what the epochs before it left is kept in {self.folder}"
             )
         row: dict[str, Any] = {"epoch": epoch, "loss": loss} | self.method.record
         row |= self._validate(phases)
         row |= {f"seconds_{name}": round(value, 3) for name, value in phases.items()}
         seconds = time.monotonic() - began
-        self.rows.append(row | {"seconds": seconds, "images_per_second": len(self.train) / seconds} | _memory(self.device))
+        self.rows.append(
+            row | {"seconds": seconds, "images_per_second": len(self.train) / seconds} | _memory(self.device)
+        )
         self.seconds += seconds
         records.write_progress(self.folder, self.rows)
         self._checkpoint(epoch + 1)
@@ -182,7 +188,7 @@ class _Loop:
             "val": _provenance(self.val),
             "results_version": self.method.results_version,
             "seconds": self.seconds + sum(phases.values()),
-            "commit": records.commit(),
+            "commit": self.commit,
         }
         records.write_json(self.folder / "result.json", result)
         if not self.settings.keep_checkpoint:
@@ -248,7 +254,9 @@ class _Loop:
 
 
 def make_fabric(settings: Settings) -> Fabric:
-    """Device and precision of a run."""
+    """Device and precision of a run; also puts its number of threads in place, for this process."""
+    torch.set_num_threads(settings.threads)
+    faiss.omp_set_num_threads(settings.threads)
     kind, _, number = settings.device.partition(":")
     precision = "bf16-mixed" if settings.precision == "bf16" else "32-true"
     devices: Any = [int(number)] if number else 1

@@ -28,7 +28,7 @@ _PUBLISHED = {"train": 367, "val": 101}
 
 def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
     """Images and labels of the same name."""
-    if (root / f"{split}annot").exists() or ((root / split).exists() and not (root / "images").exists()):
+    if (root / split).exists() and not (root / "images").exists():
         images, labels = root / split, root / f"{split}annot"
     else:
         images, labels = root / "images" / split, root / "labels" / split

@@ -88,7 +88,7 @@ def read_label(data: bytes) -> Image.Image:
             return label.point([value // (255 // (2**depth - 1)) for value in range(256)])
         return label
     ids = np.asarray(label)
-    return Image.fromarray(ids.astype(np.uint8) if label.mode in ("P", "1") else ids.astype(np.int32))
+    return Image.fromarray(ids.astype(np.uint8) if label.mode == "P" else ids.astype(np.int32))
 
 
 def label_ids(label: Image.Image) -> list[int]:

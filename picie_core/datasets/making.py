@@ -84,7 +84,6 @@ def make(job: Job, about: dict[str, Any], absent: list[Problem], workers: int | 
         DataError: the disk is full.
     """
     started = time.monotonic()
-    (job.folder / prepared.MANIFEST).unlink(missing_ok=True)
     for leftover in job.folder.glob("*.tmp"):
         leftover.unlink()
     spans = job.spans()
@@ -201,8 +200,6 @@ def _finished(job: Job, number: int, span: range) -> dict[str, Any] | None:
         return None
     if (record["first"], record["last"]) != (span.start, span.stop):
         return None
-    if record["skipped"] and not job.keep_going:
-        return None  # an earlier call left images out; this one must say which
     return None if prepared.shard_fault(job.folder, record, job.size) else record
 
 
@@ -245,7 +242,7 @@ def _manifest(
 
 def _write(job: Job, file: Path, record: dict[str, Any]) -> None:
     try:
-        shards.write_whole(file, json.dumps(record, indent=1).encode())
+        shards.write_whole(file, [json.dumps(record, indent=1).encode()])
     except OSError as error:
         _explain(job, error)
 

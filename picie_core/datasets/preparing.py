@@ -70,9 +70,7 @@ def prepare(
             good.append(item)
         except Unusable as error:
             absent.append(Problem(error.file or item.name, error.reason))
-    if absent and on_bad_image == "error":
-        raise BadImages(where, absent, len(items) + len(orphans))
-    if not good:
+    if absent and (on_bad_image == "error" or not good):
         raise BadImages(where, absent, len(items) + len(orphans))
 
     settings = {"size": size, "framing": dataset.frame.__name__, "version": VERSION}

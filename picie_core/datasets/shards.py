@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +59,13 @@ def write_array(file: Path, array: np.ndarray) -> dict[str, Any]:
     """Writes a uint8 array as .npy, whole or not at all, and returns its record: name, rows, bytes, SHA-256."""
     header = _header(array.shape)
     body = np.ascontiguousarray(array).reshape(-1).data
-    write_whole(file, header, body)
+    write_whole(file, (header, body))
     digest = hashlib.sha256(header)
     digest.update(body)
     return {"file": file.name, "rows": len(array), "bytes": len(header) + array.nbytes, "sha256": digest.hexdigest()}
 
 
-def write_whole(file: Path, *parts: bytes | memoryview) -> None:
+def write_whole(file: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Writes a file under a temporary name, brings it to the disk and renames it: nobody sees half of it."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:

@@ -8,6 +8,7 @@ from torch import Tensor
 from picie_core import draws
 from picie_core.clustering import scores
 from picie_core.methods.method import Method, Pass
+from picie_core.settings import Settings
 
 
 class Rgb(Method):
@@ -38,9 +39,12 @@ class Position(Rgb):
 class Random(Method):
     """A cluster drawn uniformly for each pixel."""
 
+    def __init__(self, settings: Settings, num_images: int) -> None:
+        super().__init__(settings, num_images)
+        self._generator = torch.Generator().manual_seed(draws.seed((settings.seed, "random partition")))
+
     def closing_passes(self) -> Iterator[Pass]:
         """Nothing to cluster."""
-        self._generator = torch.Generator().manual_seed(draws.seed((self.settings.seed, "random partition")))
         yield from ()
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:

@@ -25,7 +25,7 @@ class Batch:
     Attributes:
         images: uint8 (B, base_size, base_size, 3).
         indices: the images' numbers in the split, (B,) int64, on the host.
-        labels: ground truth uint8 (B, base_size, base_size), or None in a set without labels; only `supervised` may look.
+        labels: ground truth uint8 (B, base_size, base_size); None in a set without; only `supervised` may look.
     """
 
     images: Tensor
@@ -65,12 +65,15 @@ class Method(nn.Module):
     learns: ClassVar[bool] = False
     """Whether there are epochs; a method that learns nothing has only `closing_passes`."""
 
+    final_prototypes: Tensor | None
+    """(K, D) of the final clustering; None before it."""
+
     def __init__(self, settings: Settings, num_images: int) -> None:
         super().__init__()
         self.settings = settings
         self.num_images = num_images
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.final_prototypes: Tensor | None = None
+        self.register_buffer("final_prototypes", None, persistent=False)  # a buffer, so that it moves with the module
         self.record: dict[str, float | list[int]] = {}
 
     def embedding(self, images: Tensor) -> Tensor:
@@ -106,7 +109,11 @@ class Method(nn.Module):
         """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`."""
         s = self.settings
         return MiniBatchKMeans(
-            k, s.kmeans_init_batches, s.kmeans_update_batches, s.kmeans_iterations, draws.seed((s.seed, "kmeans", k, *key))
+            k,
+            s.kmeans_init_batches,
+            s.kmeans_update_batches,
+            s.kmeans_iterations,
+            draws.seed((s.seed, "kmeans", k, *key)),
         )
 
     def clustering_pass(self, name: str, step: Callable[[Batch], None], *key: int | str) -> Pass:

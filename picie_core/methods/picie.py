@@ -18,7 +18,8 @@ Clustering = tuple[int, int]
 class Picie(Method):
     """An epoch: k-means on each view's features, a pseudo-label for each pixel of each view, one pass of training.
 
-    loss = mean over K of lambda_K [ (CE(z1, y1, mu1) + CE(z2, y2, mu2)) / 2 + (CE(z1, y2, mu2) + CE(z2, y1, mu1)) / 2 ] / 2
+    loss = sum over K of lambda_K [ (CE(z1, y1, mu1) + CE(z2, y2, mu2)) / 2
+                                  + (CE(z1, y2, mu2) + CE(z2, y1, mu1)) / 2 ] / 2
     (eq. 10, 11, 14 with the release's scale). With `num_overclusters` it is PiCIE+H (section 4.1), four clusterings.
 
     Ablations are settings: `photometric`, `geometric`, `classifier`, `balance`, `clusterings`, `mse`,
@@ -156,10 +157,10 @@ class Picie(Method):
         return scores(features, self.prototypes(v, k), self.settings.logit_rule) / self.settings.temperature
 
     def _new_heads(self, epoch: int) -> torch.optim.Optimizer:
-        """Linear classifiers made anew each epoch, N(0, 0.01) and no bias, with an Adam of their own (Table 5, row 1)."""
+        """Linear classifiers made anew each epoch, N(0, 0.01), bias 0, with an Adam of their own (Table 5, row 1)."""
         s, device = self.settings, next(self.network.parameters()).device
         for v in self.views:
-            head = nn.Conv2d(s.feature_dim, s.num_clusters, kernel_size=1)
+            head = nn.utils.skip_init(nn.Conv2d, s.feature_dim, s.num_clusters, kernel_size=1)  # no global draws
             values = draws.generator((s.seed, "head", epoch, v)).normal(0, 0.01, head.weight.shape)
             with torch.no_grad():
                 head.weight.copy_(torch.from_numpy(values))

@@ -1,8 +1,8 @@
 """The embedded data: rendered outdoor scenes with exact labels.
 
 A scene is a list of layers painted back to front, each a shape (where) and a texture in a palette's colours (how).
-`layouts` draws what a scene holds, from the family and the index alone; `render` then samples it at any size: at 64 and
-at 160 pixels it is the same scene. Draws come from the raw stream of Philox, and everything that is computed from
+`layouts` decides what a scene holds, from the family and the index alone; `render` then samples it at any size: at 64
+and at 160 pixels it is the same scene. Draws come from the raw stream of Philox, and everything that is computed from
 them uses only + - * /, square roots, comparisons and rounding, in which IEEE leaves no freedom: the same labels, and
 the same pictures, on every platform.
 
@@ -17,7 +17,8 @@ import numpy as np
 from picie_core.scenes.canvas import Canvas
 from picie_core.scenes.dice import Dice
 from picie_core.scenes.labels import CLASS_COLORS, CLASS_NAMES, THINGS
-from picie_core.scenes.layouts import Scene, compose
+from picie_core.scenes.layouts import compose
+from picie_core.scenes.staging import Scene
 
 __all__ = ["CLASS_COLORS", "CLASS_NAMES", "FAMILIES", "THINGS", "VERSION", "render", "scene"]
 

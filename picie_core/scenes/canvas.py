@@ -9,6 +9,7 @@ import numpy as np
 from picie_core.scenes.light import Colour, Mood, Ramp
 from picie_core.scenes.textures import texture
 
+Crop = tuple[slice, slice]
 Rgb = np.ndarray  # float32 (3, h, w), or (3, 1, 1) for one colour
 
 
@@ -59,23 +60,42 @@ class Canvas:
         line = self._line
         return Window(slice(top, bottom), slice(left, right), line[None, left:right], line[top:bottom, None])
 
+    def strip(self, y0: float, y1: float = 1.0) -> Window:
+        """All pixels between two heights, 0 <= y0 < y1 <= 1, and the rows that touch them."""
+        window = self.window(0.0, y0, 1.0, y1)
+        assert window is not None, f"no rows between {y0} and {y1}"
+        return window
+
     def alpha(self, depth: np.ndarray, scale: Any = 1.0) -> np.ndarray:
-        """How much of a pixel lies inside, in [0, 1], from its centre's depth; `scale`: picture units per unit of it."""
+        """The share of a pixel that lies inside, in [0, 1], by its centre's depth (in 1 / `scale` picture units)."""
         return np.minimum(np.maximum(depth * (scale * self.size) + 0.5, 0.0), 1.0)
 
-    def paint(self, window: Window, depth: np.ndarray, colour: Rgb, label: int | None, scale: float = 1.0) -> None:
-        """Cover what lies inside (`depth` > 0) with `colour`, softly at the rim, and label it unless `label` is None."""
+    def paint(self, window: Window, depth: np.ndarray, colour: Rgb, label: int, scale: float = 1.0) -> None:
+        """Cover what lies inside (`depth` > 0) with `colour`, softly at the rim, and label it."""
         self.blend(window, self.alpha(depth, scale), colour)
-        if label is not None:
-            self.label[window.rows, window.columns][np.broadcast_to(depth > 0, self._shape(window))] = label
+        self.mark(window, depth, label)
+
+    def mark(self, window: Window, depth: np.ndarray, label: int) -> None:
+        """Label what lies inside; colours stay."""
+        here = self.label[window.rows, window.columns]
+        here[np.broadcast_to(depth > 0, here.shape)] = label
+
+    def crop(self, window: Window, depth: np.ndarray, scale: float = 1.0) -> tuple[Window, Crop] | None:
+        """The smallest part of a window that holds all that `depth` touches, and where it lies in the window."""
+        touched = depth > -1.0 / (scale * self.size)
+        rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
+        if not rows.size:
+            return None
+        across, down = slice(int(columns[0]), int(columns[-1]) + 1), slice(int(rows[0]), int(rows[-1]) + 1)
+        top, left = window.rows.start, window.columns.start
+        rows_here = slice(top + down.start, top + down.stop)
+        columns_here = slice(left + across.start, left + across.stop)
+        return Window(rows_here, columns_here, window.x[:, across], window.y[down]), (down, across)
 
     def blend(self, window: Window, alpha: np.ndarray, colour: Rgb) -> None:
         """Move the window's colours towards `colour` by the share `alpha`; labels stay."""
         under = self.rgb[:, window.rows, window.columns]
         under += alpha * (colour - under)
-
-    def _shape(self, window: Window) -> tuple[int, int]:
-        return window.y.shape[0], window.x.shape[1]
 
     def tones(self, name: str, u: np.ndarray, v: np.ndarray, step: float | np.ndarray) -> np.ndarray:
         """A texture of this scene's family at (u, v) tiles; `step`: tiles per picture unit, at this size per pixel."""

@@ -4,6 +4,7 @@ Only the raw 64-bit output of Philox is used: numpy promises that stream (NEP 19
 turns bits into numbers. Everything here is integer arithmetic, or a product that IEEE rounds exactly.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -52,7 +53,7 @@ class Dice:
         """One of `options`, in proportion to `weights` (equal where none are given)."""
         if weights is None:
             return options[self.below(len(options))]
-        rest = self.unit() * sum(weights)
+        rest = self.unit() * math.fsum(weights)  # not sum(): its rounding changed in Python 3.12
         for option, weight in zip(options, weights, strict=True):
             rest -= weight
             if rest < 0:

@@ -71,9 +71,10 @@ def car_end(dice: Dice, family: str) -> Plan:
     paint = material(dice, family, "paint")
     top, front = dice.between(1.4, 1.75), dice.chance(0.5)
     lamp = _LAMP if front else _TAIL
+    body = union(box(-0.9, 0.24, 0.9, 1.0, 0.16), polygon((-0.84, 0.9), (-0.62, top), (0.62, top), (0.84, 0.9)))
     parts = (
         Part(union(box(-0.82, 0.0, -0.56, 0.5, 0.06), box(0.56, 0.0, 0.82, 0.5, 0.06)), _TYRE),
-        Part(union(box(-0.9, 0.24, 0.9, 1.0, 0.16), polygon((-0.84, 0.9), (-0.62, top), (0.62, top), (0.84, 0.9))), paint),
+        Part(body, paint),
         Part(polygon((-0.7, 0.96), (-0.55, top - 0.1), (0.55, top - 0.1), (0.7, 0.96)), _GLASS),
         Part(box(-0.86, 0.24, 0.86, 0.42, 0.07), _TRIM),
         Part(box(-0.25, 0.5, 0.25, 0.62), _RIM if not front else _TRIM),
@@ -87,7 +88,6 @@ def person(dice: Dice, family: str) -> Plan:
     skin, hair = material(dice, family, "skin"), material(dice, family, "hide")
     coat, trousers = material(dice, family, "cloth"), material(dice, family, "cloth")
     stride, swing = dice.between(0.04, 0.28), dice.between(-0.3, 0.3)
-    arms = [limb(0.0, 1.36, s * swing, 0.86, 0.085, 0.065) for s in (-1, 1)]
     arms = [limb(s * 0.2, 1.36, s * 0.27 + a, 0.84, 0.08, 0.06) for s, a in ((-1, swing * 0.6), (1, -swing * 0.6))]
     legs = [limb(s * 0.09, 0.9, s * (0.09 + stride * 0.6), 0.06, 0.115, 0.07) for s in (-1, 1)]
     feet = [limb(s * (0.09 + stride * 0.6), 0.05, s * (0.09 + stride * 0.6) + 0.12, 0.04, 0.06) for s in (-1, 1)]
@@ -106,7 +106,8 @@ def person(dice: Dice, family: str) -> Plan:
         hat = union(box(-0.13, 1.7, 0.13, 1.84, 0.05), box(-0.22, 1.68, 0.22, 1.73))
         parts.append(Part(hat, material(dice, family, "cloth")))
     else:
-        parts.append(Part(both(disc(-0.02, 1.67, 0.145, 0.15), union(box(-0.2, 1.68, 0.2, 1.9), box(-0.2, 1.5, -0.05, 1.9))), hair))
+        scalp = union(box(-0.2, 1.68, 0.2, 1.9), box(-0.2, 1.5, -0.05, 1.9))
+        parts.append(Part(both(disc(-0.02, 1.67, 0.145, 0.15), scalp), hair))
     return Plan(tuple(parts), 0.5, 1.86)
 
 
@@ -123,7 +124,8 @@ def animal(dice: Dice, family: str) -> Plan:
         head = (1.42, 0.5) if grazing else (1.42, 1.4)
         patched = (other[0], hide[1])
         trunk = union(box(-1.0, 0.66, 0.9, 1.42, 0.3), polygon((-1.0, 0.95), (-0.96, 1.4), (0.85, 1.46), (0.95, 0.9)))
-        horns = union(*(limb(head[0] - 0.12, head[1] + 0.14, head[0] - 0.12 + x, head[1] + 0.38, 0.05, 0.025) for x in (-0.16, 0.12)))
+        x, y = head[0] - 0.12, head[1]
+        horns = union(*(limb(x, y + 0.14, x + lean, y + 0.38, 0.05, 0.025) for lean in (-0.16, 0.12)))
         parts = (
             Part(union(limb(-0.98, 1.3, -1.12, 0.7, 0.045, 0.03), disc(-1.12, 0.62, 0.07, 0.12)), other),
             Part(_four_legs((-0.86, -0.6, 0.52, 0.78), 0.9, 0.12, step), hide),
@@ -137,24 +139,28 @@ def animal(dice: Dice, family: str) -> Plan:
         return Plan(parts, 1.85, 1.85)
     if kind == "horse":
         head = (1.28, 0.5) if grazing else (1.28, 1.95)
+        trunk = union(disc(-0.45, 1.22, 0.5, 0.38), disc(0.4, 1.2, 0.5, 0.36), box(-0.5, 0.9, 0.5, 1.48))
         parts = (
             Part(limb(-0.85, 1.4, -1.15, 0.7, 0.1, 0.06), other),
             Part(_four_legs((-0.72, -0.5, 0.5, 0.68), 1.05, 0.12, step), hide),
-            Part(union(disc(-0.45, 1.22, 0.5, 0.38), disc(0.4, 1.2, 0.5, 0.36), box(-0.5, 0.9, 0.5, 1.48)), hide, "cloth"),
+            Part(trunk, hide, "cloth"),
             Part(limb(0.68, 1.35, head[0], head[1], 0.26, 0.14), hide),
             Part(limb(0.58, 1.5, head[0] - 0.12, head[1] + 0.08, 0.12, 0.07), other),
             Part(limb(head[0], head[1], head[0] + 0.32, head[1] - 0.28, 0.14, 0.09), hide),
         )
         return Plan(parts, 1.75, 2.2)
-    wool = hide if kind == "goat" else (hide[0], tuple(0.5 * v + 0.45 for v in hide[1]))
+    red, green, blue = (0.5 * v + 0.45 for v in hide[1])
+    wool = hide if kind == "goat" else (hide[0], (red, green, blue))
     head = (0.82, 0.4) if grazing else (0.82, 1.02)
     fleece = union(disc(-0.38, 0.72, 0.38, 0.36), disc(0.0, 0.78, 0.44, 0.38), disc(0.38, 0.74, 0.36, 0.34))
+    x, y = head[0] - 0.06, head[1] + 0.1
+    ear = limb(x, y, x - 0.14, head[1] + (0.34 if kind == "goat" else 0.06), 0.05, 0.03)
     parts = (
         Part(_four_legs((-0.45, -0.28, 0.28, 0.42), 0.5, 0.08, step), other),
         Part(fleece, wool, "wool" if kind == "sheep" else "spots"),
         Part(limb(0.5, 0.85, head[0], head[1], 0.2, 0.14), wool),
         Part(limb(head[0], head[1], head[0] + 0.2, head[1] - 0.14, 0.14, 0.09), other),
-        Part(limb(head[0] - 0.06, head[1] + 0.1, head[0] - 0.2, head[1] + (0.34 if kind == "goat" else 0.06), 0.05, 0.03), other),
+        Part(ear, other),
     )
     return Plan(parts, 1.1, 1.4)
 
@@ -163,8 +169,9 @@ def boat(dice: Dice, family: str) -> Plan:
     """A sailing boat, a motor boat or a fishing boat, heading for +x."""
     hull, stripe = material(dice, family, "paint"), material(dice, family, "paint")
     kind = dice.pick(("sail", "motor", "fishing"), (4, 3, 3))
-    body = union(polygon((-2.5, -0.15), (1.9, -0.15), (2.9, 0.95), (-2.8, 0.85)), polygon((2.0, 0.6), (3.1, 1.15), (2.6, 0.6)))
-    planks = [Part(body, hull, "roof"), Part(both(body, box(-3, -0.2, 3.2, 0.16)), stripe)]
+    bow = polygon((2.0, 0.6), (3.1, 1.15), (2.6, 0.6))
+    body = union(polygon((-2.5, -0.15), (1.9, -0.15), (2.9, 0.95), (-2.8, 0.85)), bow)
+    planks = [Part(body, hull, "planks"), Part(both(body, box(-3, -0.2, 3.2, 0.16)), stripe)]
     rim = Part(polygon((-2.8, 0.78), (-2.8, 0.92), (2.95, 1.06), (2.85, 0.9)), _plain(0.9, 0.9, 0.86))
     if kind == "sail":
         cloth, jib = ((0.62, 0.62, 0.66), (0.98, 0.97, 0.93)), material(dice, family, "cloth")
@@ -186,7 +193,7 @@ def boat(dice: Dice, family: str) -> Plan:
         ]
         return Plan((*parts, *planks, rim), 3.1, 2.6)
     parts = [
-        Part(box(-1.9, 0.7, -0.5, 2.3), _plain(0.88, 0.86, 0.8), "roof"),
+        Part(box(-1.9, 0.7, -0.5, 2.3), _plain(0.88, 0.86, 0.8), "planks"),
         Part(box(-2.05, 2.2, -0.35, 2.42, 0.05), stripe),
         Part(union(box(-1.65, 1.45, -1.3, 2.0), box(-1.1, 1.45, -0.75, 2.0)), _GLASS),
         Part(limb(1.1, 0.8, 1.1, 3.6, 0.07, 0.05), _plain(0.45, 0.36, 0.28)),
@@ -223,14 +230,20 @@ class Figure:
         step = 0.4 / size
         for part in plan.parts:
             depth = part.shape(x, y)
+            cropped = canvas.crop(window, depth, size)
+            if cropped is None:
+                continue
+            here, crop = cropped
+            depth = depth[crop]
             colours = part.colours if part.shines and mood.dark else mood.lit(part.colours, far)
-            tone = light
+            tone = light[crop]
             if part.texture:
-                tones = canvas.tones(part.texture, x * 0.4 + self.shift, -0.4 * y + self.shift, step)
-                tone = tones if part.texture == "spots" else tones * (0.5 + 0.6 * light)
+                u, v = x[:, crop[1]] * 0.4 + self.shift, -0.4 * y[crop[0]] + self.shift
+                tones = canvas.tones(part.texture, u, v, step)
+                tone = tones if part.texture == "spots" else tones * (0.5 + 0.6 * tone)
             elif part.colours is not _GLASS:
-                tone = light + 0.35 * (np.minimum(depth * 6.0, 0.6) - 0.3)
-            canvas.paint(window, depth, mix(colours, tone), self.label, size)
+                tone = tone + 0.35 * (np.minimum(depth * 6.0, 0.6) - 0.3)
+            canvas.paint(here, depth, mix(colours, tone), self.label, size)
         if self.label == BOAT:
             self._mirror(canvas, window)
 
@@ -252,7 +265,8 @@ class Figure:
         """Repeat the figure upside down in the water before it."""
         foot = self.row + 0.15 * self.scale
         reach = self.plan.height * self.scale * 0.5
-        below = canvas.window(self.x - self.plan.half * self.scale, foot, self.x + self.plan.half * self.scale, foot + reach)
+        aside = self.plan.half * self.scale
+        below = canvas.window(self.x - aside, foot, self.x + aside, foot + reach)
         if below is None:
             return
         ripple = canvas.tones("water", below.x * 4.0 + self.shift, below.y * 4.0, 4.0)

@@ -14,7 +14,7 @@ _WHITE = (1.0, 1.0, 1.0)
 
 
 def logarithm(t: np.ndarray) -> np.ndarray:
-    """The natural logarithm by ten square roots, which IEEE rounds exactly (a library's own log differs by platform)."""
+    """The natural logarithm by ten square roots, which IEEE rounds exactly; a library's own log differs by platform."""
     t = np.asarray(t, np.float64)
     for _ in range(10):
         t = np.sqrt(t)
@@ -34,8 +34,7 @@ class Sky:
 
     def paint(self, canvas: Canvas) -> None:
         mood, horizon = canvas.mood, canvas.camera.horizon
-        window = canvas.window(0, 0, 1, horizon + 0.02)
-        assert window is not None
+        window = canvas.strip(0.0, horizon + 0.02)
         height = np.minimum(np.maximum(1.0 - window.y / horizon, 0.0), 1.0)
         canvas.rgb[:, window.rows] = mix((mood.horizon, mood.zenith), height)
         canvas.label[window.rows] = SKY
@@ -53,9 +52,13 @@ class Sky:
         far = 1.0 / (0.25 + height)
         u, v = (window.x - 0.5) * (self.spread * far) + self.shift, far * (self.spread * 1.2)
         tone = canvas.tones("cloud", u, v, self.spread * far)
-        cover = np.minimum(np.maximum(tone - (0.75 - 0.75 * mood.clouds), 0.0) * 1.8, 1.0) * np.minimum(height * 6.0, 1.0)
-        bright = tuple(0.45 + 0.55 * light for light in mood.light) if mood.name != "night" else (0.3, 0.33, 0.42)
-        dark = tuple(0.55 * b + 0.3 * z for b, z in zip(bright, mood.zenith))
+        cover = np.minimum(np.maximum(tone - (0.75 - 0.75 * mood.clouds), 0.0) * 1.8, 1.0)
+        cover = cover * np.minimum(height * 6.0, 1.0)
+        bright = (0.3, 0.33, 0.42)
+        if mood.name != "night":
+            bright = (0.45 + 0.55 * mood.light[0], 0.45 + 0.55 * mood.light[1], 0.45 + 0.55 * mood.light[2])
+        red, green, blue = (0.55 * b + 0.3 * z for b, z in zip(bright, mood.zenith, strict=True))
+        dark = (red, green, blue)
         canvas.blend(window, 0.9 * cover, mix((bright, dark), np.maximum(tone - 0.45, 0.0) * (1.2 * mood.clouds)))
 
 
@@ -139,9 +142,12 @@ class Ground:
 
     def paint(self, canvas: Canvas) -> None:
         camera = canvas.camera
-        window = canvas.window(0, camera.horizon, 1, 1)
-        assert window is not None
+        window = canvas.strip(camera.horizon)
         depth = self.holds(window.x, window.y, camera)
+        cropped = canvas.crop(window, depth)
+        if cropped is None:
+            return
+        window, depth = cropped[0], depth[cropped[1]]
         tone = recede(canvas, window, self.texture, self.grain, self.shift)
         if self.patches:
             large = recede(canvas, window, "cloud", self.grain * 7.0, self.shift)
@@ -149,8 +155,9 @@ class Ground:
         colour = self.colour(canvas, window, tone)
         canvas.paint(window, depth, colour, self.label)
         if self.label == WATER and self.near:
-            foam = np.maximum(1.0 - np.abs(depth - 0.004) * 160.0, 0.0) * (depth < self.near(window.x) - window.y + 0.001)
-            canvas.blend(window, 0.55 * foam * (depth > 0), flat(canvas.mood.lit((_WHITE, _WHITE))[0]))
+            foam = np.maximum(1.0 - np.abs(depth - 0.004) * 160.0, 0.0)
+            near = depth < self.near(window.x) - window.y + 0.001
+            canvas.blend(window, 0.55 * (foam * near) * (depth > 0), flat(canvas.mood.lit((_WHITE, _WHITE))[0]))
 
     def colour(self, canvas: Canvas, window: Any, tone: np.ndarray) -> np.ndarray:
         """The lit colours of the ground; water also shows what stands beyond it, upside down."""
@@ -162,7 +169,7 @@ class Ground:
             below = np.maximum(window.y - shore, 0.0)
             source = shore - 0.9 * below - (tone - 0.5) * (0.12 * below + 0.01)
             line = (np.maximum(source, 0.0) * canvas.size).astype(np.int64)
-            place = np.minimum(line, canvas.size - 1) * canvas.size + np.arange(canvas.size)
+            place = np.minimum(line, canvas.size - 1) * canvas.size + np.arange(canvas.size)[window.columns]
             mirror = canvas.rgb.reshape(3, -1).take(place, axis=1)
             share = 0.62 - 0.3 * np.minimum(below * 2.0, 1.0)
             colour = colour + share * (mirror * (0.75 + 0.5 * (tone - 0.4)) - colour)
@@ -202,9 +209,12 @@ class Road:
 
     def paint(self, canvas: Canvas) -> None:
         camera = canvas.camera
-        window = canvas.window(0, camera.horizon, 1, 1)
-        assert window is not None
+        window = canvas.strip(camera.horizon)
         depth = np.minimum(self.holds(window.x, window.y, camera), window.y - camera.horizon)
+        cropped = canvas.crop(window, depth)
+        if cropped is None:
+            return
+        window, depth = cropped[0], depth[cropped[1]]
         below = np.maximum(window.y - camera.horizon, 0.004)
         colour = mix(canvas.mood.lit(self.colours), recede(canvas, window, "road", 2.6, self.shift))
         veil = canvas.mood.veil(camera.height / below)
@@ -227,8 +237,9 @@ class Crossing(Ground):
 
     def paint(self, canvas: Canvas) -> None:
         super().paint(canvas)
-        window = canvas.window(0, canvas.camera.horizon, 1, 1)
-        assert window is not None and self.far is not None and self.near is not None
+        assert self.far is not None, "a crossing has a far rim"
+        assert self.near is not None, "a crossing has a near rim"
+        window = canvas.strip(canvas.camera.horizon)
         far, near = self.far(window.x), self.near(window.x)
         middle = far + (near - far) * 0.45
         along = window.x * (2.2 / (canvas.camera.scale(float(self.near.y)) * 4.0)) + self.shift

@@ -4,6 +4,7 @@ Depth above zero decides the label; depth against the size of a pixel gives the 
 primitives use + - * / and sqrt only, which IEEE rounds exactly: the same label everywhere.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,7 @@ def limb(ax: float, ay: float, bx: float, by: float, ra: float, rb: float | None
 
 def polygon(*corners: tuple[float, float]) -> Shape:
     """A convex polygon; its corners in either turn."""
-    turn = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True))
+    turn = math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True))
     sign = 1.0 if turn > 0 else -1.0
     sides = []
     for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):

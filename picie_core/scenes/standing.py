@@ -46,9 +46,9 @@ class Tree:
             return
         x, y = (window.x - self.x) * (1.0 / size), (self.row - window.y) * (1.0 / size)
         if self.trunk is not None:
-            tone = 0.5 + 0.4 * canvas.tones("roof", y * 0.7 + self.shift, x * 1.4, 1.4 / size)
+            tone = 0.5 + 0.4 * canvas.tones("planks", y * 0.7 + self.shift, x * 1.4, 1.4 / size)
             tone = tone * (0.75 + 0.25 * np.minimum(np.maximum(x * (3.0 * mood.sun), -1.0), 1.0))
-            canvas.paint(window, self.trunk(x, y), mix(mood.lit(self.bark, far), tone), TREE, size)
+            canvas.paint(window, np.minimum(self.trunk(x, y), y), mix(mood.lit(self.bark, far), tone), TREE, size)
         grain = 0.26
         u, v = x * grain + self.shift, self.shift - y * grain
         tone = canvas.tones("leaves", u, v, grain / size)
@@ -120,13 +120,14 @@ class House:
         lit_side = 1.0 if (self.side > 0) == (mood.sun > 0) else -1.0
         if flank:
             inner, outer = (half, half + flank) if self.side > 0 else (-half - flank, -half)
-            side = box(inner, -1.0, outer, self.height)
+            side = box(inner, 0.0, outer, self.height)
             canvas.paint(window, side(x, y), mix(walls, tone * (0.62 + 0.22 * lit_side * mood.shade)), BUILDING, size)
-        wall = box(-half, -1.0, half, self.height)
+        wall = box(-half, 0.0, half, self.height)
         inside = wall(x, y)
         light = 0.92 - 0.15 * lit_side * mood.shade
         canvas.paint(window, inside, mix(walls, tone * light), BUILDING, size)
-        self.front.paint(canvas, window, x + half, y, size, canvas.alpha(np.minimum(inside, self.height - 0.4 - y), size), far)
+        below_roof = canvas.alpha(np.minimum(inside, self.height - 0.4 - y), size)
+        self.front.paint(canvas, window, x + half, y, size, below_roof, far)
         if abs(self.door) < half:
             door = box(self.door - 0.55, -1.0, self.door + 0.55, 2.15)(x, y)
             canvas.blend(window, canvas.alpha(door + 0.12, size), flat(mood.lit(_FRAME, far)[1]))
@@ -138,8 +139,9 @@ class House:
             start, end = -half - 0.45, half + 0.45
             if flank:
                 start, end = (start, end + flank) if self.side > 0 else (start - flank, end)
-            middle = self.side * 0.5
-            shape = polygon((start, self.height - 0.1), (middle - half + inset, top), (middle + half - inset + 0.01, top), (end, self.height - 0.1))
+            middle, eaves = self.side * 0.5, self.height - 0.1
+            ridge = ((middle - half + inset, top), (middle + half - inset + 0.01, top))
+            shape = polygon((start, eaves), *ridge, (end, eaves))
         row_tone = canvas.tones("roof", x * 0.28 + self.shift, y * 0.28, 0.28 / size)
         canvas.paint(window, shape(x, y), mix(tiles, row_tone * (0.8 + 0.2 * mood.shade)), BUILDING, size)
 
@@ -178,7 +180,7 @@ class Street:
             colour = mix(mood.lit(walls), tone)
             cover = canvas.alpha(inside, away)
             canvas.blend(window, cover, colour + veil * (flat(mood.horizon) - colour))
-            canvas.label[window.rows, window.columns][inside > 0] = BUILDING
+            canvas.mark(window, inside, BUILDING)
             front.paint(canvas, window, distance - begin, up, away, cover * (up < height - 0.5), 0.5 * (begin + length))
             cornice = np.minimum(inside, 0.4 - np.abs(up - height + 0.3))
             canvas.blend(window, 0.6 * canvas.alpha(cornice, away), flat(mood.lit(walls)[0]))
@@ -214,4 +216,8 @@ def poplar(half: float, height: float) -> tuple[Shape, Shape]:
 
 def bush(half: float, height: float) -> Shape:
     """A bush without a trunk."""
-    return union(disc(-0.4 * half, height * 0.4, 0.55 * half, height * 0.45), disc(0.35 * half, height * 0.45, 0.6 * half, height * 0.5))
+    left, right = (
+        disc(-0.4 * half, height * 0.4, 0.55 * half, height * 0.45),
+        disc(0.35 * half, height * 0.45, 0.6 * half, height * 0.5),
+    )
+    return union(left, right)

@@ -7,7 +7,7 @@ rounded, so that a texture may also decide where an edge lies.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -119,7 +119,7 @@ def _ripples(dice: Dice) -> np.ndarray:
 
 
 def _swell(dice: Dice) -> np.ndarray:
-    x, y = _axes()
+    _, y = _axes()
     bend = 0.09 * noise(dice, 6, 4) + 0.03 * noise(dice, 14)
     crest = wave(15.0 * (y + bend))
     glint = strokes(dice, 16, 44, 0.7, 0.3)
@@ -165,7 +165,7 @@ def _facets(dice: Dice) -> np.ndarray:
 
 
 def _strata(dice: Dice) -> np.ndarray:
-    x, y = _axes()
+    _, y = _axes()
     level = 11.0 * (y + 0.14 * noise(dice, 5) + 0.03 * noise(dice, 20))
     step = np.floor(level)
     shade = dice.units(64)[step.astype(np.int64) % 11]
@@ -191,7 +191,7 @@ def _bricks(dice: Dice) -> np.ndarray:
 
 
 def _boards(dice: Dice) -> np.ndarray:
-    x, y = _axes()
+    _, y = _axes()
     row = np.floor(y * 16.0).astype(np.int64)
     q = y * 16.0 - row
     return np.where(q < 0.16, 0.16, 0.5 + 0.24 * dice.units(16)[row] + 0.2 * (noise(dice, 5, 100) - 0.5))
@@ -213,9 +213,11 @@ def _curls(dice: Dice) -> np.ndarray:
 
 _MADE: dict[str, dict[str, Callable[[Dice], np.ndarray]]] = {
     "a": {"grass": _blades, "leaves": _clumps, "water": _ripples, "sand": _dunes, "road": _asphalt, "rock": _facets,
-          "cloud": _billows, "wall": _bricks, "roof": _boards, "spots": _spots, "cloth": _folds, "wool": _curls},
+          "cloud": _billows, "wall": _bricks, "roof": _boards, "spots": _spots, "cloth": _folds, "wool": _curls,
+          "planks": _boards},
     "b": {"grass": _meadow, "leaves": _needles, "water": _swell, "sand": _pebbles, "road": _cobbles, "rock": _strata,
-          "cloud": _streaks, "wall": _boards, "roof": _bricks, "spots": _spots, "cloth": _folds, "wool": _curls},
+          "cloud": _streaks, "wall": _boards, "roof": _bricks, "spots": _spots, "cloth": _folds, "wool": _curls,
+          "planks": _boards},
 }  # fmt: skip
 
 
@@ -254,7 +256,7 @@ class Texture:
         return low
 
 
-@lru_cache(maxsize=None)
+@cache
 def texture(name: str, family: str) -> Texture:
     """The named texture of a family: "grass", "leaves", "water", "sand", "road", "rock", "cloud", "wall", ..."""
     makers = _MADE[family]

@@ -215,6 +215,7 @@ def test_a_limit_looks_only_at_what_it_takes(root):
     (root / f"images/train/{FIRST}.jpg").unlink()
     (root / f"labels/train/{FIRST}.png").unlink()
     tiny_sets.save(root / "images/train/zzz.jpg", np.zeros((2, 2, 3), np.uint8))  # without label, and not taken
+    tiny_sets.save(root / "labels/train/stray.png", np.zeros((2, 2), np.uint8))
     assert train(root, limit=2).names == ["0001TP_006720", "0001TP_006780"]
 
 

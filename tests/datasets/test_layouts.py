@@ -180,6 +180,24 @@ def test_folder_with_splits_has_one_table(tmp_path):
     assert tables[0].names == ("class 3", "class 7", "class 9", "class 200")
 
 
+def test_folder_with_a_new_id_in_the_other_split(tmp_path):
+    labelled_folder(tmp_path, "train")
+    labelled_folder(tmp_path, "val")
+    before = prepare("folder", root=tmp_path, size=16, progress=False)
+    tiny_sets.save(tmp_path / "labels/val/sub/0.png", tiny_sets.label(0, [5]))
+    after = prepare("folder", root=tmp_path, size=16, progress=False)
+    assert after.classes is not None
+    assert after.classes.names == ("class 3", "class 5", "class 7", "class 200")
+    assert after.fingerprint != before.fingerprint
+
+
+def test_folder_with_labels_beside_loose_images(tmp_path):
+    tiny_sets.save(tmp_path / "a.png", tiny_sets.photo(0))
+    tiny_sets.save(tmp_path / "labels/a.png", tiny_sets.label(0, [1, 2]))
+    with pytest.raises(ValueError, match=r"not there: .*images"):
+        prepare("folder", root=tmp_path, size=16, progress=False)
+
+
 def test_folder_with_labels_for_one_split(tmp_path):
     labelled_folder(tmp_path, "val")
     tiny_sets.save(tmp_path / "images/train/x.png", tiny_sets.photo(5))

@@ -111,8 +111,8 @@ from pathlib import Path
 from picie_core.datasets import making, prepare, shards
 making.SHARD_BYTES = 2 * 16 * 16 * 3
 write = shards.write_whole
-def slow(file, *parts):
-    write(file, *parts)
+def slow(file, parts):
+    write(file, parts)
     if file.name == "00001.json":
         print("two shards", flush=True)
         half = file.with_name("00002.images.npy.123.tmp")
@@ -226,6 +226,22 @@ def test_a_disk_that_fills_up(root, small_shards, monkeypatch, victim):
     data.verify()
 
 
+def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
+    file = tmp_path / "file"
+    shards.write_whole(file, [b"old"])
+
+    def parts():
+        yield b"ne"
+        assert file.read_bytes() == b"old"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shards.write_whole(file, parts())
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+    shards.write_whole(file, [b"ne", b"w"])
+    assert file.read_bytes() == b"new"
+
+
 def test_too_little_room_is_said_before_work_begins(root, monkeypatch):
     usage = shutil.disk_usage(root)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
@@ -234,7 +250,7 @@ def test_too_little_room_is_said_before_work_begins(root, monkeypatch):
 
 
 def test_other_faults_of_the_disk_are_not_called_full(root, monkeypatch):
-    def broken(file, *parts):
+    def broken(file, parts):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(shards, "write_whole", broken)

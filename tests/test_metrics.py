@@ -1,0 +1,148 @@
+"""`metrics`: confusions counted by hand, matching against every permutation, scores against torchmetrics."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassJaccardIndex
+
+from picie_core import metrics
+
+LABELS = np.array([[0, 0, 1], [2, 255, 1], [2, 2, 255]], dtype=np.uint8)
+CLUSTERS = np.array([[1, 1, 0], [2, 2, 1], [2, 0, 3]])
+
+
+def test_confusion_counted_by_hand_without_void():
+    found = metrics.confusion(LABELS, CLUSTERS, 3, 4)
+    assert found.tolist() == [[0, 2, 0, 0], [1, 1, 0, 0], [1, 0, 2, 0]]
+    assert found.dtype == np.int64
+    assert metrics.confusion(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), int), 3, 4).tolist() == [[0] * 4] * 3
+
+
+def test_confusion_does_not_overflow_small_integers():
+    labels, clusters = np.full(9, 200, np.uint8), np.full(9, 99, np.uint8)
+    assert metrics.confusion(labels, clusters, 254, 100)[200, 99] == 9
+
+
+@given(npst.arrays(np.uint8, 40, elements=st.sampled_from([0, 1, 2, 3, 255])), st.integers(0, 2**31))
+def test_confusion_is_torchmetrics(labels, seed):
+    clusters = np.random.default_rng(seed).integers(0, 4, 40)
+    expected = MulticlassConfusionMatrix(4, ignore_index=255)(
+        torch.from_numpy(clusters), torch.from_numpy(labels).long()
+    )
+    np.testing.assert_array_equal(metrics.confusion(labels, clusters, 4, 4), expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "clusters", "message"),
+    [
+        ([0, 3], [0, 1], "labels 0 to 3 where 0 to 2"),
+        ([0, 1], [0, 4], "clusters 0 to 4 where 0 to 3"),
+        ([0, 1], [-1, 2], "clusters -1 to 2 where 0 to 3"),
+        ([0, 1], [[0, 1]], "differ in shape"),
+    ],
+)
+def test_what_would_be_counted_as_another_class_is_refused(labels, clusters, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.confusion(np.array(labels), np.array(clusters), 3, 4)
+    assert metrics.confusion(np.array([0, 255]), np.array([0, 99]), 3, 4).sum() == 1  # below void nobody looks
+
+
+counts = st.tuples(st.integers(1, 5), st.integers(1, 5)).flatmap(
+    lambda shape: npst.arrays(np.int64, shape, elements=st.integers(0, 20))
+)
+
+
+@given(counts)
+def test_matching_is_the_best_of_all_permutations(matrix):
+    classes, clusters = matrix.shape
+    found = metrics.match(matrix)
+    used = found[found >= 0]
+    assert found.shape == (clusters,)
+    assert len(set(used)) == len(used) == min(classes, clusters)
+    if clusters >= classes:
+        best = max(
+            sum(matrix[c, k] for c, k in enumerate(chosen))
+            for chosen in itertools.permutations(range(clusters), classes)
+        )
+    else:
+        best = max(
+            sum(matrix[c, k] for k, c in enumerate(chosen))
+            for chosen in itertools.permutations(range(classes), clusters)
+        )
+    assert sum(matrix[c, k] for k, c in enumerate(found) if c >= 0) == best
+
+
+def test_matching_maximises_pixels_and_not_iou():
+    matrix = np.array([[90, 80], [50, 0]])
+    # pixels: 80 + 50 = 130 against 90 + 0; IoU: 80/170 and 50/140 against 90/220 and 0
+    assert metrics.match(matrix).tolist() == [1, 0]
+    assert metrics.match(np.array([[100, 0], [1000, 10]])).tolist() == [1, 0]  # 1000 + 0 beats 100 + 10, IoU would not
+
+
+def test_majority_by_hand():
+    assert metrics.majority(np.array([[1, 5, 0], [2, 4, 0]])).tolist() == [1, 0, -1]
+
+
+def test_scores_by_hand():
+    scores = metrics.score(np.array([[0, 2, 0, 0], [1, 1, 0, 0], [1, 0, 2, 0]]))  # classes of clusters: 1, 0, 2, none
+    assert scores.accuracy == pytest.approx(100 * 5 / 7)
+    assert scores.iou.tolist() == pytest.approx([200 / 3, 100 / 3, 200 / 3])
+    assert scores.mean_iou == pytest.approx(500 / 9)
+
+
+def test_clusters_beyond_the_classes_count_as_wrong():
+    scores = metrics.score(np.array([[4, 0, 2], [0, 3, 1]]))
+    assert scores.accuracy == 70
+    assert scores.iou.tolist() == pytest.approx([100 * 4 / 6, 100 * 3 / 4])  # their pixels are missed, not predicted
+
+
+def test_a_present_class_without_a_cluster_scores_0():
+    scores = metrics.score(np.array([[5, 0], [0, 3], [1, 1]]))
+    assert scores.accuracy == 80
+    assert scores.iou.tolist() == pytest.approx([500 / 6, 75, 0])
+    assert scores.mean_iou == pytest.approx((500 / 6 + 75) / 3)
+
+
+def test_a_class_that_is_nowhere_is_nan_and_left_out():
+    scores = metrics.score(np.array([[5, 1, 0], [0, 4, 0], [0, 0, 0]]))
+    assert scores.iou[:2].tolist() == pytest.approx([500 / 6, 80])
+    assert np.isnan(scores.iou[2])
+    assert scores.mean_iou == pytest.approx((500 / 6 + 80) / 2)
+
+
+def test_a_class_that_is_only_predicted_scores_0():
+    scores = metrics.score(np.array([[5, 1], [0, 0]]))
+    assert scores.iou.tolist() == pytest.approx([500 / 6, 0])
+
+
+def test_a_matching_can_be_given_and_may_join_clusters():
+    scores = metrics.score(np.array([[4, 3, 0], [1, 0, 2]]), np.array([0, 0, 1]))
+    assert scores.accuracy == 90
+    assert scores.iou.tolist() == pytest.approx([100 * 7 / 8, 100 * 2 / 3])
+    assert metrics.score(np.array([[4, 0], [0, 4]]), np.array([1, 0])).accuracy == 0
+
+
+def test_an_empty_matrix_is_refused():
+    with pytest.raises(ValueError, match="no labelled pixel"):
+        metrics.score(np.zeros((3, 3), dtype=np.int64))
+
+
+@given(st.integers(2, 5), st.integers(0, 2**31))
+def test_scores_are_torchmetrics(k, seed):
+    generator = np.random.default_rng(seed)
+    labels, clusters = generator.integers(0, k, 60), generator.integers(0, k, 60)
+    labels[:6] = 255
+    labels[6 : 6 + k] = np.arange(k)  # every class is there
+    classes = metrics.match(metrics.confusion(labels, clusters, k, k))
+    scores = metrics.score(metrics.confusion(labels, clusters, k, k))
+    predicted, truth = torch.from_numpy(classes[clusters]), torch.from_numpy(labels)
+    accuracy = MulticlassAccuracy(k, average="micro", ignore_index=255)(predicted, truth)
+    iou = MulticlassJaccardIndex(k, average="none", ignore_index=255)(predicted, truth)
+    assert scores.accuracy == pytest.approx(100 * float(accuracy), abs=1e-4)
+    np.testing.assert_allclose(scores.iou, 100 * iou.numpy(), atol=1e-4)
+    assert scores.mean_iou == pytest.approx(100 * float(iou.mean()), abs=1e-4)

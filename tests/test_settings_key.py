@@ -1,0 +1,135 @@
+"""The run's key: the same on every platform and in every place, another wherever the result may be another."""
+
+import hashlib
+import json
+
+import pytest
+
+from picie_core import recipes
+from picie_core.settings import Settings, SettingsError, knob
+
+# Every setting that counts, none left to a table or default, so that the known answer below moves only when the key does.
+FIXED = {
+    "method": "picie", "seed": 3, "image_size": 64, "base_size": 96, "train_images": 12, "val_images": None,
+    "on_bad_image": "error", "photometric": True, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1,
+    "jitter_probability": 0.8, "grayscale_probability": 0.2, "blur_probability": 0.5, "blur_rule": "independent",
+    "geometric": True, "crop_min_side": 0.5, "flip_probability": 0.5, "crop_rounding": "exact", "backbone": "resnet18",
+    "fpn": "direct", "feature_dim": 128, "pretrained": False, "num_clusters": 11, "num_overclusters": 0,
+    "overcluster_weights": "B", "clusterings": "two", "classifier": "prototype", "kmeans_batch_size": 16,
+    "kmeans_init_batches": 50, "kmeans_update_batches": 20, "kmeans_iterations": 20, "kmeans_batchnorm": "batch",
+    "label_rule": "euclidean", "logit_rule": "cosine", "temperature": 1.0, "balance": "inverse", "mse": "none",
+    "epochs": 4, "batch_size": 16, "learning_rate": 1e-3, "precision": "32", "threads": 2,
+}  # fmt: skip
+KEY = "0b84c374e461a805"
+PLACES = {
+    "recipe", "scale", "dataset", "data_root", "weights_file", "device", "workers", "runs_root", "fresh", "keep_checkpoint",
+}  # fmt: skip
+
+
+def key(settings):
+    return settings.key(1, "train val")
+
+
+def test_known_answer():
+    """If this fails, every run made before is taken for another one. A field added later needs `before`."""
+    assert key(Settings(**FIXED)) == KEY
+
+
+def test_it_is_the_digest_that_its_docstring_says():
+    record = {"settings": FIXED, "results_version": 1, "data": "train val"}
+    text = json.dumps(dict(sorted(record.items())) | {"settings": dict(sorted(FIXED.items()))})
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == KEY
+
+
+def test_every_setting_either_counts_or_is_a_place():
+    assert set(Settings.model_fields) == set(FIXED) | PLACES
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"data_root": "/another/disk"},
+        {"device": "cuda:1"},
+        {"workers": 7},
+        {"runs_root": "/scratch/runs"},
+        {"weights_file": "/weights/resnet18.pth"},
+        {"fresh": True},
+        {"keep_checkpoint": True},
+        {"recipe": "release"},  # every value it stands for is given
+        {"scale": "full"},
+        {"dataset": "camvid"},
+    ],
+    ids=str,
+)
+def test_where_and_how_it_is_run_does_not_count(elsewhere):
+    assert key(Settings(**FIXED, **elsewhere)) == KEY
+
+
+OTHER = {
+    "method": "untrained", "seed": 4, "image_size": 96, "base_size": 64, "train_images": 13, "val_images": 12,
+    "on_bad_image": "skip", "photometric": False, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2,
+    "jitter_probability": 0.7, "grayscale_probability": 0.1, "blur_probability": 0.4, "blur_rule": "tied",
+    "geometric": False, "crop_min_side": 0.6, "flip_probability": 0.4, "crop_rounding": "grid", "backbone": "resnet34",
+    "fpn": "cascade", "feature_dim": 64, "pretrained": True, "num_clusters": 12, "num_overclusters": 100,
+    "overcluster_weights": "A", "clusterings": "one", "classifier": "parametric", "kmeans_batch_size": 32,
+    "kmeans_init_batches": 20, "kmeans_update_batches": 1, "kmeans_iterations": 10, "kmeans_batchnorm": "running",
+    "label_rule": "inner", "logit_rule": "euclidean", "temperature": 0.1, "balance": "none", "mse": "added",
+    "epochs": 5, "batch_size": 8, "learning_rate": 1e-4, "precision": "bf16", "threads": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_everything_else_counts(name):
+    assert key(Settings(**FIXED | {name: OTHER[name]})) != KEY
+
+
+def test_results_version_and_data_count():
+    settings = Settings(**FIXED)
+    assert len({settings.key(1, "a"), settings.key(2, "a"), settings.key(1, "b")}) == 3
+
+
+def test_the_same_value_from_a_recipe_a_data_set_or_by_hand_is_the_same_run():
+    resolved = Settings(recipe="release", dataset="camvid", pretrained=False)
+    by_hand = Settings(dataset="camvid", **{name: getattr(resolved, name) for name in FIXED})
+    assert by_hand.sources["balance"] == "explicit"
+    assert key(by_hand) == key(resolved)
+
+
+def test_a_changed_table_or_default_changes_it(monkeypatch):
+    before = key(Settings())
+    monkeypatch.setitem(recipes.RECIPES["ours"], "balance", "none")
+    assert key(Settings()) != before
+    monkeypatch.undo()
+    assert key(Settings()) == before
+    monkeypatch.setattr(Settings.model_fields["hue"], "default", 0.2)
+    assert key(Settings()) != before
+
+
+class Later(Settings):
+    """`Settings` as it may be after fields were added."""
+
+    sharpen: float = knob(0.5, "a field of later years; older runs did not sharpen", before=0.0, ge=0)
+    cap: int | None = knob(9, "another; older runs had no cap", before=None)
+
+
+def test_a_field_added_later_leaves_the_key_of_older_runs():
+    assert key(Later(**FIXED, sharpen=0.0, cap=None)) == KEY
+    keys = {key(Later(**FIXED, sharpen=s, cap=c)) for s in (0.0, 0.5) for c in (None, 9)}
+    assert len(keys) == 4
+    assert key(Later(**FIXED)) == key(Later(**FIXED, sharpen=0.5, cap=9)) != KEY  # the new defaults are a new run
+
+
+def test_a_later_field_is_a_setting_like_the_others():
+    settings = Later(sharpen="0.25")
+    assert settings.explicit == {"sharpen": 0.25}
+    assert settings.sources["cap"] == "default"
+    with pytest.raises(SettingsError, match=r"sharpen = -1: .*>= 0.*later years"):
+        Later(sharpen=-1)
+
+
+def test_the_record_of_an_older_run_is_read_with_what_it_had():
+    older = Settings(**FIXED)
+    read = Later.from_yaml(older.to_yaml())
+    assert (read.sharpen, read.cap) == (0.0, None)
+    assert key(read) == key(older) == KEY
+    assert read.sources["sharpen"] == "before"
