@@ -6,7 +6,7 @@ import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter of the notebook or any setting."),
+    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Any setting (see `picie settings`); repeatable."),
 ]
 Root = Annotated[Path | None, typer.Option(help="The data set's folder (scenes need none).")]
 
@@ -54,7 +54,7 @@ def prepare(
     from picie_core.training import splits
 
     explicit = {"dataset": name, "data_root": root, "image_size": size, "recipe": recipe}
-    explicit |= {"train_images": limit, "val_images": limit} if limit else {}
+    explicit |= {} if limit is None else {"train_images": limit, "val_images": limit}
     settings = Settings(**explicit, on_bad_image="skip" if skip_bad else "error")
     for split, data in zip(("train", "val"), splits(settings), strict=True):
         labels = "no labels" if data.labels is None else f"{len(data.classes.names)} classes"  # type: ignore[union-attr]
@@ -73,15 +73,22 @@ def run(
     picie run 03                                          on the embedded scenes
     picie run 03 -p dataset=camvid -p data_root=~/data/CamVid -p pretrained=false
     picie run 03 -p num_overclusters=100 -p seed=2        PiCIE+H
-    picie run 00 -p method=untrained -p recipe=release
+    picie run 00 -p method=untrained -p epochs=4          the rest of the notebook's small sizes stay
+    picie run 00 -p method=untrained -p overrides={}      none of them does
     """
     from picie_core import execution
     from picie_core.publishing import local_folder
 
     file = execution.find(notebook)
     given = dict(_pair(text) for text in parameter or [])
-    if given.get("data_root"):
-        given["data_root"] = str(Path(given["data_root"]).expanduser().resolve())
+    overrides = execution.route(file, given).get("overrides", {})
+    stay = {} if "overrides" in given else {name: v for name, v in overrides.items() if name not in given}
+    if stay:
+        typer.echo(
+            f"{file.stem} keeps its own {', '.join(f'{name}={v}' for name, v in stay.items())} "
+            "(-p NAME=VALUE changes one, -p overrides={} drops them)",
+            err=True,
+        )
     target = output or local_folder(given.get("dataset", "scenes")) / "notebooks" / file.name
     typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
 
@@ -106,9 +113,7 @@ def demo() -> None:
 
 @app.command()
 def segment(
-    run: Annotated[
-        Path, typer.Argument(help="A finished run's folder (printed by notebooks and below reports/runs/).")
-    ],
+    run: Annotated[Path, typer.Argument(help="A finished run: its folder, or the folder's name below reports/runs/.")],
     images: Annotated[Path, typer.Option(help="A folder of images, searched with its sub-folders, or one image.")],
     out: Annotated[Path, typer.Option(help="Where to write.")],
     names: Annotated[
@@ -117,21 +122,27 @@ def segment(
 ) -> None:
     """Segment photographs with a trained run: cluster maps, overlays, clusters.csv.
 
+    Train the run on photographs like them first; give the clusters names in a copy of clusters.csv and pass it on.
+
     \b
-    picie segment reports/runs/folder-picie-0123456789abcdef --images ~/Pictures --out ~/segments
+    picie run 00 -p dataset=folder -p data_root=~/Pictures -p overrides={}
+    picie segment folder-picie-0123456789abcdef --images ~/Pictures --out ~/segments
+    picie segment folder-picie-0123456789abcdef --images ~/Pictures --out ~/segments --names names.csv
     """
     from tqdm import tqdm
 
     from picie_core import records, segmentation
 
-    given = segmentation.read_names(names) if names else None
+    given = segmentation.read_names(names.expanduser()) if names else None
+    below = places.runs_root() / run
+    folder = below if records.is_done(below) else run.expanduser()
     with tqdm(desc="segment", unit="img", disable=not sys.stderr.isatty()) as bar:
 
         def tick(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        file = segmentation.segment(records.load(run), images.expanduser(), out.expanduser(), given, tick)
+        file = segmentation.segment(records.load(folder), images.expanduser(), out.expanduser(), given, tick)
     typer.echo(file.read_text().rstrip())
     typer.echo(f"written to {file.parent}")
 
@@ -151,6 +162,9 @@ def publish(
 
     for file in publishing.publish(dataset, name or None):
         typer.echo(str(file))
+    if not name:
+        for file, shows in publishing.withheld(dataset):
+            typer.echo(f"left out: {file.name} shows images of {shows}", err=True)
 
 
 @app.command()
@@ -163,7 +177,7 @@ def settings(parameter: Parameters = None) -> None:
     """
     from picie_core.settings import Settings
 
-    chosen = Settings(**{name: None if value == "none" else value for name, value in map(_pair, parameter or [])})
+    chosen = Settings(**_settings(parameter))
     for name, value in chosen.values().items():
         meaning = Settings.model_fields[name].description
         typer.echo(f"{name:24} {value!s:14} {chosen.sources[name]:16} {meaning}")
@@ -196,22 +210,21 @@ def doctor() -> None:
         "versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n in names if (v := _version(n)))
     )
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    typer.echo(
-        f"devices     {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), GPUs: {', '.join(gpus) or 'none'}"
-    )
-    typer.echo(
-        f"faiss       {faiss.__version__}, {faiss.get_num_gpus() if hasattr(faiss, 'get_num_gpus') else 0} GPUs in use"
-    )
-    if gpus and not faiss.get_num_gpus():
+    cpu = torch.backends.cpu.get_cpu_capability()
+    typer.echo(f"devices     {os.cpu_count()} cores ({cpu}), GPUs: {', '.join(gpus) or 'none'}")
+    faiss_gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    typer.echo(f"faiss       {faiss.__version__}, {faiss_gpus} GPUs in use")
+    if gpus and not faiss_gpus:
         typer.echo("            this faiss is a CPU build: `make setup LOCK=requirements-gpu.lock` installs the GPU's")
     home = places.home()
     typer.echo(f"home        {home} ({shutil.disk_usage(home).free / 2**30:.0f} GB free)")
     typer.echo(f"runs        {places.runs_root()}\nprepared    {places.prepared_folder()}")
+    typer.echo("data sets")
     for name, dataset in DATASETS.items():
         folder = places.data_folder() / dataset.folder if dataset.folder else None
-        state = "embedded" if not dataset.layout else "give --root" if folder is None else str(folder)
+        state = "embedded" if not dataset.layout else "give --root (data_root)" if folder is None else str(folder)
         state += "" if folder is None or not dataset.layout else (": there" if folder.is_dir() else ": not there")
-        typer.echo(f"{name:22}  {state}")
+        typer.echo(f"  {name:22} {state}")
 
 
 @app.command()
@@ -228,8 +241,8 @@ def bench(
     from picie_core import benchmark, records
     from picie_core.settings import Settings
 
-    sizes = {"image_size": "160", "train_images": "128", "val_images": "16", "epochs": "3"}
-    result = benchmark.benchmark(Settings(**(sizes | dict(map(_pair, parameter or [])))))
+    sizes = {"image_size": 160, "train_images": 128, "val_images": 16, "epochs": 3}
+    result = benchmark.benchmark(Settings(**(sizes | _settings(parameter))))
     typer.echo(benchmark.report(result))
     if out:
         records.write_json(out, result)
@@ -252,7 +265,7 @@ def main() -> None:
         PublishError,
         SettingsError,
         DivergedError,
-        FileNotFoundError,
+        OSError,  # a file that is not there or may not be read, a full disk: the message names it
         _Refused,
     )
     try:
@@ -267,6 +280,12 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign:
         raise _Refused(f"-p {text!r}: expected name=value, such as -p seed=2")
     return name.strip(), value.strip()
+
+
+def _settings(parameter: list[str] | None) -> dict[str, Any]:
+    from picie_core.settings import parse
+
+    return {name: parse(name, value) for name, value in map(_pair, parameter or [])}
 
 
 def _version(name: str) -> str | None:

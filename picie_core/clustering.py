@@ -105,11 +105,11 @@ class MiniBatchKMeans:
                 "features are not finite: the run has diverged. Try a lower learning_rate, or precision = '32'"
             )
         with torch.autocast(points.device.type, enabled=False):  # sums of millions of points need float32
-            if self.centroids is None:
+            if self.centroids is None or self.counts is None:
                 self.centroids = first_centroids(points, self.k, self.iterations, self.seed)
-                self.counts = torch.bincount(self._nearest(points), minlength=self.k).double()
+                self.counts = torch.bincount(self._nearest(points, self.centroids), minlength=self.k).double()
                 return
-            nearest = self._nearest(points)
+            nearest = self._nearest(points, self.centroids)
             ones = points.new_zeros(len(points), self.k).scatter_(1, nearest[:, None], 1.0)
             n = torch.bincount(nearest, minlength=self.k).double()
             self.counts += n
@@ -117,9 +117,9 @@ class MiniBatchKMeans:
             mean = (ones.T @ points) / n.clamp(min=1).float()[:, None]
             self.centroids = (1 - rate) * self.centroids + rate * mean
 
-    def _nearest(self, points: Tensor) -> Tensor:
+    def _nearest(self, points: Tensor, centroids: Tensor) -> Tensor:
         """Nearest centroid of each point, (n,). No copy of the points is made: at full size they are many gigabytes."""
-        squared = torch.addmm(self.centroids.square().sum(dim=1), points, self.centroids.T, alpha=-2)
+        squared = torch.addmm(centroids.square().sum(dim=1), points, centroids.T, alpha=-2)
         distance, nearest = squared.min(dim=1)
         distance += torch.linalg.vector_norm(points, dim=1).square()
         self._squared += float(distance.clamp(min=0).sum())

@@ -1,14 +1,18 @@
 """Notebooks as programs: parameters checked before anything starts, executed by papermill, kept when they fail."""
 
+import ast
 import difflib
+import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import papermill
 from papermill.exceptions import PapermillExecutionError
+from pydantic import TypeAdapter, ValidationError
 
 from picie_core import places
 from picie_core.settings import Settings, SettingsError, parse
@@ -22,7 +26,7 @@ class NotebookError(RuntimeError):
 
 
 def find(name: str) -> Path:
-    """A notebook by path, or by its name, number or both below `notebooks/`: `03`, `picie`, `03_picie`.
+    """A notebook by path, or by its name, number or both below `notebooks/`: `3`, `03`, `picie`, `03_picie`.
 
     Raises:
         NotebookError: there is none, or more than one; the message names those there are.
@@ -30,10 +34,15 @@ def find(name: str) -> Path:
     if Path(name).is_file():
         return Path(name).resolve()
     known = numbered()
-    hits = [file for file in known if name.removesuffix(".ipynb") in (file.stem, *file.stem.split("_", 1))]
+    wanted = name.removesuffix(".ipynb")
+    wanted = wanted.zfill(2) if wanted.isdecimal() else wanted
+    hits = [file for file in known if wanted in (file.stem, *file.stem.split("_", 1))]
     if len(hits) == 1:
         return hits[0]
-    raise NotebookError(f"no notebook {name!r}; there are: {', '.join(f.stem for f in known)} (or give a path)")
+    if hits:
+        raise NotebookError(f"{name!r} is more than one notebook: {', '.join(file.stem for file in hits)}")
+    there = ", ".join(file.stem for file in known) or f"none in {places.home() / 'notebooks'}"
+    raise NotebookError(f"no notebook {name!r}; there are: {there} (or give a path)")
 
 
 def numbered() -> list[Path]:
@@ -41,54 +50,83 @@ def numbered() -> list[Path]:
     return sorted((places.home() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
-def parameters_of(notebook: Path) -> list[str]:
-    """The names in the notebook's `parameters` cell."""
-    return list(papermill.inspect_notebook(str(notebook)))
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """The notebook's own parameters: the names and literal values of its cell tagged `parameters`.
+
+    Raises:
+        NotebookError: the file is no notebook, or the cell holds something else than `name = literal`.
+    """
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", ())]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotebookError(f"{notebook} is not a notebook (of format 4: {type(error).__name__}: {error})") from error
+    own = {}
+    try:
+        for statement in ast.parse(sources[0]).body if sources else ():
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value):
+                    own[name] = ast.literal_eval(value)
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                    own[name] = ast.literal_eval(value)
+                case _:
+                    raise ValueError(ast.unparse(statement))
+    except (ValueError, SyntaxError) as error:
+        raise NotebookError(f"{notebook}: the parameters cell may hold `name = literal` only, not: {error}") from error
+    return own
 
 
 def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as papermill is to inject them: the notebook's own by name, other settings inside `overrides`.
 
+    What the notebook's own `overrides` hold stays unless it is given: `train_images=none` undoes one of them,
+    `overrides={}` all.
+
     Args:
-        notebook: has a `parameters` cell with `overrides = {}`.
-        given: name -> value; a text is read as the setting's type (`"1e-3"`, `"false"`, `"none"`).
+        notebook: its `parameters` cell has `overrides = {...}` if it takes other settings than its own parameters.
+        given: name -> value; a text is read as the parameter's type (`"1e-3"`, `"false"`, `"none"`), a relative path
+            from the working directory.
+
+    Returns:
+        Nothing when nothing is given; else what is given, with the whole `overrides` that will hold.
 
     Raises:
-        SettingsError: a name that is neither a parameter of the notebook nor a setting, or a value that is not allowed.
+        SettingsError: a name that is neither a parameter of the notebook nor a setting, a value that is not allowed, or
+            values that do not go together.
+        NotebookError: see `parameters_of`.
     """
     own = parameters_of(notebook)
     injected: dict[str, Any] = {}
-    overrides: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     problems = []
     for name, value in given.items():
-        if name not in own and name not in Settings.model_fields:
-            close = difflib.get_close_matches(name, [*own, *Settings.model_fields], n=1, cutoff=0.5)
-            guess = f"did you mean {close[0]!r}? " if close else ""
-            problems.append(
-                f"{notebook.name} has no parameter {name!r}: {guess}Its own: {', '.join(own)}; or any setting"
-            )
-            continue
-        if name in Settings.model_fields and isinstance(value, str):
-            try:
-                value = parse(name, value)
-            except SettingsError as error:
-                problems.append(str(error))
-                continue
-        value = str(value) if isinstance(value, Path) else value
-        (injected if name in own else overrides)[name] = value
-    if overrides and "overrides" not in own:
-        problems.append(f"{notebook.name} has no `overrides`, so it takes only its own parameters: {', '.join(own)}")
+        try:
+            if name in own:
+                injected[name] = _value(name, value, own[name])
+            elif name not in Settings.model_fields:
+                raise SettingsError(_unknown(notebook, name, own))
+            elif "overrides" not in own:
+                takes = ", ".join(own) or "none"
+                raise SettingsError(f"{name}: {notebook.name} has no `overrides`; it takes its own parameters: {takes}")
+            else:
+                extra[name] = _value(name, value, None)
+        except SettingsError as error:
+            problems.append(str(error))
     if problems:
         raise SettingsError("\n".join(problems))
-    together = {name: value for name, value in (injected | overrides).items() if name in Settings.model_fields}
-    Settings(**together)  # impossible combinations are found before a kernel starts
-    return injected | ({"overrides": overrides} if overrides else {})
+    if injected or extra:
+        overrides = injected.get("overrides", own.get("overrides", {})) | extra
+        together = {name: value for name, value in (own | injected).items() if name in Settings.model_fields}
+        Settings(**(together | overrides))  # what does not go together is found before a kernel starts
+        injected |= {"overrides": overrides} if overrides or "overrides" in injected else {}
+    return injected
 
 
 def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool = False) -> Path:
     """Execute a notebook with papermill and keep the executed one.
 
-    The kernel's working directory is the notebook's folder; every place derives from `PICIE_HOME`, which is set for it.
+    The kernel's working directory is the notebook's folder; the places (`PICIE_HOME`, `PICIE_RUNS`, `PICIE_PREPARED`)
+    are those of the caller.
 
     Args:
         notebook: to execute; it is not changed.
@@ -101,25 +139,89 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
 
     Raises:
         SettingsError: see `route`.
-        NotebookError: a cell failed; the notebook so far is kept beside `output` as `NAME.failed.ipynb`.
+        NotebookError: a cell failed or the kernel died; the notebook so far is kept beside `output` as
+            `NAME.failed.ipynb` (until a later execution succeeds), and an older `output` stays as it was.
     """
     injected = route(notebook, given)
     output.parent.mkdir(parents=True, exist_ok=True)
+    failed = output.with_name(f"{output.stem}.failed.ipynb")
     handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.stem}.", suffix=".ipynb")
     os.close(handle)
     attempt = Path(name)
-    os.environ.setdefault("PICIE_HOME", str(places.home()))
+    attempt.chmod(0o644)
     try:
-        papermill.execute_notebook(
-            str(notebook), str(attempt), parameters=injected, kernel_name="python3", cwd=str(notebook.parent),
-            start_timeout=START_SECONDS, progress_bar=not quiet,
-        )  # fmt: skip
+        with _fixed_places():
+            papermill.execute_notebook(
+                str(notebook), str(attempt), parameters=injected, kernel_name="python3", language="python",
+                cwd=str(notebook.parent), start_timeout=START_SECONDS, progress_bar=not quiet,
+            )  # fmt: skip
         attempt.replace(output)
+        failed.unlink(missing_ok=True)  # of an earlier attempt
     except PapermillExecutionError as error:
-        failed = attempt.replace(output.with_name(f"{output.stem}.failed.ipynb"))
+        attempt.replace(failed)
         raise NotebookError(
-            f"{notebook.name} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\nOpen {failed}"
+            f"{notebook.name} failed in cell [{error.exec_count}]: {error.ename}: {error.evalue}\nOpen {failed}"
+        ) from error
+    except RuntimeError as error:  # what nbclient raises when a kernel dies or does not start
+        attempt.replace(failed)
+        raise NotebookError(
+            f"{notebook.name}: {error}. A kernel that dies without a word was often out of memory: try a smaller "
+            f"batch_size or image_size\nOpen {failed}"
         ) from error
     finally:
         attempt.unlink(missing_ok=True)
     return output
+
+
+@contextmanager
+def _fixed_places() -> Iterator[None]:
+    """The places of this process, in full, for the kernel, whose working directory is another."""
+    here = {"PICIE_HOME": places.home, "PICIE_RUNS": places.runs_root, "PICIE_PREPARED": places.prepared_folder}
+    before = {name: os.environ.get(name) for name in here}
+    os.environ.update({name: str(place()) for name, place in here.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _value(name: str, value: Any, default: Any) -> Any:
+    """A given value as the notebook is to see it: of the setting's type, else of the type of the notebook's default."""
+    if name == "overrides":
+        return _overrides(value)
+    if name in Settings.model_fields:
+        value = parse(name, value) if isinstance(value, str) else value
+        return str(value.expanduser().resolve()) if isinstance(value, Path) else value
+    if not isinstance(value, str) or isinstance(default, str):
+        return value
+    try:
+        return _literal(value) if default is None else TypeAdapter(type(default)).validate_python(_literal(value))
+    except ValidationError as error:
+        raise SettingsError(
+            f"{name} = {value!r}: {error.errors()[0]['msg']}; the notebook's own value is {default!r}"
+        ) from None
+
+
+def _overrides(value: Any) -> dict[str, Any]:
+    settings = _literal(value) if isinstance(value, str) else value
+    if not isinstance(settings, Mapping):
+        raise SettingsError(f"overrides = {value!r}: expected settings by name, such as {{'epochs': 2}}, or {{}}")
+    return {name: _value(name, setting, None) for name, setting in settings.items()}
+
+
+def _literal(text: str) -> Any:
+    """What a text means in Python, `true`, `false` and `none` in any case; else the text itself."""
+    try:
+        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false", "none") else text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _unknown(notebook: Path, name: str, own: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, [*own, *Settings.model_fields], n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"{notebook.name} has no parameter {name!r}: {guess}Its own: {', '.join(own)}; or any setting"

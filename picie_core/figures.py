@@ -4,6 +4,7 @@ A figure that shows images says of which data set (`save(shows=...)`), so that `
 photographs.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from picie_core import metrics, records
-from picie_core.classes import VOID, ClassTable
+from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
 
 VOID_COLOR = (20, 20, 20)
@@ -30,10 +31,11 @@ def colors(n: int) -> np.ndarray:
 
 
 def paint(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """A label map as a picture: (..., H, W) indices -> uint8 (..., H, W, 3); void and -1 are near black."""
-    table = np.tile(np.array(VOID_COLOR, dtype=np.uint8), (256 if palette.shape[0] < VOID else len(palette) + 1, 1))
-    table[: len(palette)] = palette
-    return table[np.where((indices < 0) | (indices >= len(palette)), len(table) - 1, indices)]
+    """A label map as a picture: (..., H, W) indices -> uint8 (..., H, W, 3); -1, void and what else has no colour in
+    the palette, uint8 (K, 3), are near black."""
+    painted = palette.astype(np.uint8)[np.clip(indices, 0, len(palette) - 1)]
+    painted[(indices < 0) | (indices >= len(palette))] = VOID_COLOR
+    return painted
 
 
 def overlay(images: np.ndarray, indices: np.ndarray, palette: np.ndarray, alpha: float = 0.55) -> np.ndarray:
@@ -72,8 +74,8 @@ def legend(figure: Figure, table: ClassTable) -> Figure:
 
 
 def samples(data: Prepared, count: int = 6) -> Figure:
-    """Images of a split, spread evenly over it, and their labels where there are any."""
-    chosen = np.linspace(0, len(data) - 1, count).astype(int)
+    """At most `count` images of a split, spread evenly over it, and their labels where there are any."""
+    chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
     rows = {"image": list(data.images[chosen])}
     if data.labels is None or data.classes is None:
         return panels(rows)
@@ -119,12 +121,14 @@ def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figur
                 epochs, progress[name], marker="o", label=name.removeprefix(prefix + "_").replace("view", "view ")
             )
         axis.set(xlabel="epoch", ylabel=label)
-        axis.legend(fontsize=7, frameon=False)
     if final is not None:
         axes[2].axhline(final, color="grey", linestyle="--", linewidth=1, label="final, fresh prototypes")
-        axes[2].legend(fontsize=7, frameon=False)
     for axis in axes:
         axis.xaxis.get_major_locator().set_params(integer=True)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=7, frameon=False)
+    if not axes[2].lines:
+        axes[2].text(0.5, 0.5, "no labels, no score", ha="center", transform=axes[2].transAxes)
     sns.despine(figure)
     return figure
 
@@ -194,7 +198,9 @@ def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Fig
         The figure, as a notebook's last line shows it (pyplot forgets it, or the notebook would show it twice).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", dpi=130, metadata={"Shows": shows, "Software": "picie_core"})
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=130, metadata={"Shows": shows, "Software": "picie_core"})
+    records.write(folder / f"{name}.png", stream.getvalue())
     plt.close(figure)
     return figure
 

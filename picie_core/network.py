@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import ResNet
 
 from picie_core import draws
 from picie_core.settings import Settings, SettingsError
@@ -22,7 +23,9 @@ class Network(nn.Module):
     upsample to the next level's size and add, as the release does. The two differ by about 10 % of the output's norm.
     """
 
-    def __init__(self, backbone: nn.Module, channels: tuple[int, ...], feature_dim: int, fpn: str) -> None:
+    def __init__(
+        self, backbone: torchvision.models.ResNet, channels: tuple[int, ...], feature_dim: int, fpn: str
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.lateral = nn.ModuleList(nn.Conv2d(c, feature_dim, kernel_size=1) for c in channels)

@@ -42,7 +42,8 @@ def draw(settings: Settings, epoch: int, view: int, indices: np.ndarray) -> Phot
     names = ("brightness", "contrast", "saturation", "hue", "gray", "blur")
     columns = [(s.seed, epoch, f"{name} {part}", view) for part in ("gate", "value") for name in names]
     drawn = draws.uniform(indices, *columns)
-    gate, value = dict(zip(names, drawn[:6], strict=True)), dict(zip(names, drawn[6:], strict=True))
+    gate: dict[str, np.ndarray] = dict(zip(names, drawn[:6], strict=True))
+    value: dict[str, np.ndarray] = dict(zip(names, drawn[6:], strict=True))
 
     def factor(name: str, spread: float) -> np.ndarray:
         return np.where(gate[name] < s.jitter_probability, 1 + spread * (2 * value[name] - 1), 1.0)

@@ -1,9 +1,8 @@
 """From generated outputs to committed ones: tables and curves go, pictures of photographs stay."""
 
-import shutil
 from pathlib import Path
 
-from picie_core import figures, places
+from picie_core import figures, places, records
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
 
 SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name)
@@ -30,15 +29,18 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
         The files written.
 
     Raises:
-        PublishError: there is nothing, a named output does not exist, or a named figure shows images of any data but
-            scenes.
+        PublishError: there is nothing that may be published, a named output does not exist, or a named figure shows
+            images of any data but scenes.
     """
-    source = local_folder(dataset)
-    files = sorted([*(source / "tables").glob("*.csv"), *(source / "figures").glob("*.png")])
+    source, files = local_folder(dataset), _outputs(dataset)
     if not files:
-        raise PublishError(f"nothing to publish in {source}: execute a notebook on {dataset} first")
+        others = sorted(folder.name for folder in source.parent.glob("*") if _outputs(folder.name))
+        hint = f"there are outputs on {', '.join(others)}" if others else "there are no outputs on other data either"
+        raise PublishError(f"nothing to publish in {source}: execute a notebook on {dataset} first ({hint})")
     if names is None:
         chosen = [file for file in files if _may(file)]
+        if not chosen:
+            raise PublishError(f"nothing in {source} may be published: every output shows images that are not ours")
     else:
         missing = [name for name in names if name not in {file.stem for file in files}]
         if missing:
@@ -56,8 +58,19 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
     for file in chosen:
         target = places.reports_folder() / file.parent.name / f"{dataset}-{file.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        written.append(Path(shutil.copyfile(file, target)))
+        records.write(target, file.read_bytes())
+        written.append(target)
     return written
+
+
+def withheld(dataset: str) -> list[tuple[Path, str]]:
+    """The generated figures that `publish` leaves out, and the data set whose images each shows."""
+    return [(file, figures.shows(file)) for file in _outputs(dataset) if not _may(file)]
+
+
+def _outputs(dataset: str) -> list[Path]:
+    source = local_folder(dataset)
+    return sorted([*(source / "tables").glob("*.csv"), *(source / "figures").glob("*.png")])
 
 
 def _may(file: Path) -> bool:

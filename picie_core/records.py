@@ -32,6 +32,7 @@ from picie_core.classes import ClassTable
 from picie_core.metrics import Scores, score
 from picie_core.settings import Settings
 
+TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "metric", "value"]
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
 
 
@@ -116,7 +117,7 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
         }
         values = {} if run.scores is None else {"accuracy": run.scores.accuracy, "mean_iou": run.scores.mean_iou}
         rows += [common | {"metric": metric, "value": value} for metric, value in values.items()]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=TIDY)
 
 
 def write(file: Path, content: str | bytes) -> None:
@@ -167,7 +168,7 @@ def read_progress(folder: Path) -> pd.DataFrame:
     file = folder / "progress.csv"
     if not file.is_file() or not file.read_text().strip():
         return pd.DataFrame()
-    table = pd.read_csv(file, float_precision="round_trip")
+    table = pd.read_csv(file)
     for name in table.columns:
         if name.startswith("cluster_sizes"):
             table[name] = table[name].map(json.loads)

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
 from picie_core.methods import Method
 from picie_core.records import Run
 
-STRIP = 2**22
-"""Pixels of the result that are upsampled at a time: photographs of any size within some hundred MB."""
+STRIP = 2**24
+"""Logits (pixels x clusters) that are upsampled at a time, 64 MB: what a photograph costs beyond itself is bounded."""
 
 
 def segment(
@@ -33,12 +34,14 @@ def segment(
 
     Writes, for `sub/photo.jpg`, `sub/photo.png` (cluster of each pixel, an 8-bit palette image whose values are the
     cluster numbers; 16-bit greyscale beyond 256 clusters) and `sub/photo.overlay.jpg` (clusters drawn over the image),
-    both as large as the image when it is upright (by its EXIF orientation); and `clusters.csv`.
+    both as large as the image when it is upright (by its EXIF orientation); and `clusters.csv`. Images that differ in
+    nothing but their ending (`photo.jpg` beside `photo.png`) keep it: `photo.jpg.png`.
 
     Args:
         run: a finished run.
         images: a folder, searched with its sub-folders, or one image.
-        out: where to write; made if needed.
+        out: where to write; made if needed. Not among the images: the maps would overwrite them, or be taken for
+            photographs the next time.
         names: what to call clusters, by number; the others are called by the class that most of their validation pixels
             have, where the run was scored, else not at all.
         tick: called with (done, total) after each image.
@@ -47,39 +50,39 @@ def segment(
         `clusters.csv`: cluster, name, share (percent of all pixels), pixels, images, color.
 
     Raises:
-        DataError: there is no image, or `out` lies in the way.
+        DataError: there is no image, `out` is a file or lies among the images, or `names` has a cluster that the run
+            has not; nothing has been written.
         BadImages: some images could not be used; the others have been segmented.
     """
     files = _listed(images)
-    base = images if images.is_dir() else images.parent
-    method, device = training.restore(run)
+    places = _places(files, images, out)
     k = run.settings.num_clusters
-    if names and not all(0 <= n < k for n in names):
-        raise DataError(f"names for clusters {sorted(names)}: this run has clusters 0 to {k - 1}")
+    if strange := sorted(n for n in names or {} if not 0 <= n < k):
+        raise DataError(f"a name for cluster {', '.join(map(str, strange))}: this run has clusters 0 to {k - 1}")
+    method, device = training.restore(run)
+    out.mkdir(parents=True, exist_ok=True)
     palette = cluster_colors(run)
     pixels, seen = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
     bad = []
-    for done, file in enumerate(files, start=1):
+    for done, (file, place) in enumerate(zip(files, places, strict=True), start=1):
         try:
-            image = read_image(file.read_bytes())
+            image = np.asarray(_read(file))
         except Unusable as error:
             bad.append(Problem(str(file), error.reason))
-            continue
-        clusters = segment_image(method, np.asarray(image), run.settings.image_size, device)
-        place = (out / file.relative_to(base)).with_suffix("")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        records.write(place.with_name(place.name + ".png"), _index_png(clusters, palette))
-        drawn = Image.fromarray(figures.overlay(np.asarray(image), clusters, palette))
-        records.write(place.with_name(place.name + ".overlay.jpg"), _encoded(drawn, "JPEG", quality=90))
-        counts = np.bincount(clusters.ravel(), minlength=k)
-        pixels += counts
-        seen += counts > 0
+        else:
+            clusters = segment_image(method, image, run.settings.image_size, device)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            records.write(place.with_name(place.name + ".png"), _index_png(clusters, palette))
+            records.write(place.with_name(place.name + ".overlay.jpg"), _overlay_jpeg(image, clusters, palette))
+            counts = np.bincount(clusters.ravel(), minlength=k)
+            pixels += counts
+            seen += counts > 0
         tick(done, len(files))
     file = out / "clusters.csv"
-    out.mkdir(parents=True, exist_ok=True)
     records.write(file, _clusters_csv(pixels, seen, palette, cluster_names(run) | dict(names or {})))
     if bad:
-        raise BadImages(f"images in {images}", bad, len(files))
+        rest = f"The other {len(files) - len(bad)} are segmented in {out}; repair or remove these."
+        raise BadImages(f"images in {images}", bad, len(files), advice=rest)
     return file
 
 
@@ -105,10 +108,10 @@ def segment_image(method: Method, image: np.ndarray, short_side: int, device: to
     pixels = views.to_float(torch.from_numpy(np.array(image))[None].to(device))
     pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
     logits = method.logits(views.normalise(pixels))["final"].float()
-    rows = max(1, STRIP // width)
-    strips = [_rows(logits, start, min(start + rows, height), height, width) for start in range(0, height, rows)]
-    kind = np.uint8 if logits.shape[1] <= 256 else np.uint16
-    return torch.cat([strip.argmax(dim=1)[0] for strip in strips]).cpu().numpy().astype(kind)
+    clusters = np.empty((height, width), dtype=np.uint8 if logits.shape[1] <= 256 else np.uint16)
+    for rows in _strips(height, width * logits.shape[1]):
+        clusters[rows] = _upsampled(logits, rows, height, width).argmax(dim=1)[0].cpu().numpy()
+    return clusters
 
 
 def cluster_colors(run: Run) -> np.ndarray:
@@ -134,17 +137,24 @@ def cluster_names(run: Run) -> dict[int, str]:
 def read_names(file: Path) -> dict[int, str]:
     """Names of clusters from a CSV file with the columns `cluster` and `name` (such as an edited `clusters.csv`).
 
+    Rows without a name are passed over. UTF-8, with or without a byte order mark.
+
     Raises:
-        DataError: the file has other columns, or a cluster that is not a number.
+        DataError: the file is not UTF-8, has other columns, or a cluster that is not a number.
     """
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if not {"cluster", "name"} <= set(reader.fieldnames or ()):
-            raise DataError(f"{file}: expected the columns cluster and name, got {', '.join(reader.fieldnames or ())}")
-        try:
-            return {int(row["cluster"]): row["name"] for row in reader if row["name"]}
-        except ValueError as error:
-            raise DataError(f"{file}: a cluster is a number, {error}") from error
+    try:
+        reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 ({error}): in a spreadsheet, save it as 'CSV UTF-8'") from error
+    if not {"cluster", "name"} <= set(reader.fieldnames or ()):
+        raise DataError(f"{file}: expected the columns cluster and name, got {', '.join(reader.fieldnames or ())}")
+    names = {}
+    for row in reader:
+        if row["name"] and row["name"].strip():
+            if not (row["cluster"] or "").strip().isdecimal():
+                raise DataError(f"{file}, line {reader.line_num}: cluster is {row['cluster']!r}, expected a number")
+            names[int(row["cluster"])] = row["name"].strip()
+    return names
 
 
 def _listed(images: Path) -> list[Path]:
@@ -158,15 +168,53 @@ def _listed(images: Path) -> list[Path]:
     return files
 
 
-def _rows(logits: Tensor, start: int, stop: int, height: int, width: int) -> Tensor:
-    """Rows start..stop of logits upsampled bilinearly (align_corners=False) to height x width."""
+def _places(files: Sequence[Path], images: Path, out: Path) -> list[Path]:
+    """Where the outputs of each image go, without their endings: different for each, and none among the images."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; expected a folder to write to")
+    base, target = (images if images.is_dir() else images.parent).resolve(), out.resolve()
+    inside = [file.relative_to(images) if images.is_dir() else Path(file.name) for file in files]
+    if target == base or (images.is_dir() and any((target / path).is_relative_to(base) for path in inside)):
+        raise DataError(
+            f"{out} would put maps among the images of {base}: they would overwrite them, or be segmented the next "
+            "time; choose a folder outside"
+        )
+    # A stem that another image has too, or that is the whole name of another, would lead to the same place.
+    taken = Counter(str(name).casefold() for path in inside for name in (path, path.with_suffix("")))
+    stems = (path.with_suffix("") for path in inside)
+    return [out / (stem if taken[str(stem).casefold()] == 1 else path)
+            for path, stem in zip(inside, stems, strict=True)]  # fmt: skip
+
+
+def _read(file: Path) -> Image.Image:
+    try:
+        return read_image(file.read_bytes())
+    except OSError as error:
+        raise Unusable(f"cannot be read ({error.strerror})") from error
+
+
+def _strips(height: int, row: int) -> Iterator[slice]:
+    """Rows 0..height in pieces of at most `STRIP` values, of which a row has `row`; at least one row each."""
+    rows = max(1, STRIP // row)
+    return (slice(start, min(start + rows, height)) for start in range(0, height, rows))
+
+
+def _upsampled(logits: Tensor, rows: slice, height: int, width: int) -> Tensor:
+    """Some rows of logits (1, K, h, w) upsampled bilinearly (align_corners=False) to height x width."""
     h = logits.shape[2]
-    place = ((torch.arange(start, stop, device=logits.device) + 0.5) * h / height - 0.5).clamp(0, h - 1)
+    place = ((torch.arange(rows.start, rows.stop, device=logits.device) + 0.5) * h / height - 0.5).clamp(0, h - 1)
     upper = place.floor().long()
     lower = (upper + 1).clamp(max=h - 1)
     share = (place - upper)[:, None]
-    rows = logits[:, :, upper] * (1 - share) + logits[:, :, lower] * share
-    return F.interpolate(rows, size=(stop - start, width), mode="bilinear", align_corners=False)
+    mixed = logits[:, :, upper] * (1 - share) + logits[:, :, lower] * share
+    return F.interpolate(mixed, size=(len(place), width), mode="bilinear", align_corners=False)
+
+
+def _overlay_jpeg(image: np.ndarray, clusters: np.ndarray, palette: np.ndarray) -> bytes:
+    drawn = np.empty_like(image)
+    for rows in _strips(len(image), image[0].size):
+        drawn[rows] = figures.overlay(image[rows], clusters[rows], palette)
+    return _encoded(Image.fromarray(drawn), "JPEG", quality=90)
 
 
 def _index_png(clusters: np.ndarray, palette: np.ndarray) -> bytes:

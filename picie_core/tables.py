@@ -17,6 +17,10 @@ NAMES = {
 }  # fmt: skip
 """What tables call a method."""
 
+COLUMNS = ["dataset", "method", "recipe", "accuracy mean", "accuracy sd", "mIoU mean", "mIoU sd", "seeds", "seconds",
+           "settings"]  # fmt: skip
+"""Of `over_seeds`."""
+
 PAPER_NAMES = {"picie": "PiCIE", "picie+H": "PiCIE+H", "untrained": "No Train"}
 
 
@@ -28,21 +32,24 @@ def over_seeds(tidy: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per (dataset, method, recipe, explicit settings): n seeds, accuracy and mIoU as mean and sd (ddof 1, nan
-        for one seed), percent; mean seconds. Best mIoU first.
+        for one seed), percent; mean seconds. Best mIoU first. Of runs that differ in nothing but their key (older code
+        or other data), the last one counts.
     """
-    settings = tidy["explicit"].map(_without_seed)
+    if tidy.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    group_by = ["dataset", "method", "recipe", "explicit"]
+    tidy = tidy.assign(explicit=tidy["explicit"].map(_without_seed))
+    tidy = tidy.drop_duplicates([*group_by, "seed", "metric"], keep="last")
     rows = []
-    for (dataset, method, recipe, explicit), group in tidy.assign(explicit=settings).groupby(
-        ["dataset", "method", "recipe", "explicit"]
-    ):
+    for (dataset, method, recipe, explicit), group in tidy.groupby(group_by):
         row = {"dataset": dataset, "method": NAMES.get(method, method), "recipe": recipe}
         for metric, label in (("accuracy", "accuracy"), ("mean_iou", "mIoU")):
             values = group.loc[group["metric"] == metric, "value"]
             row |= {f"{label} mean": values.mean(), f"{label} sd": values.std(ddof=1)}
-        by_seed = group.drop_duplicates(["seed", "key"])
-        row |= {"seeds": by_seed["seed"].nunique(), "seconds": by_seed["seconds"].mean(), "settings": explicit}
-        rows.append(row)
-    return pd.DataFrame(rows).sort_values(["dataset", "mIoU mean"], ascending=[True, False], ignore_index=True)
+        seconds = group.drop_duplicates("seed")["seconds"]
+        rows.append(row | {"seeds": len(seconds), "seconds": seconds.mean(), "settings": explicit})
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.sort_values(["dataset", "mIoU mean"], ascending=[True, False], ignore_index=True)
 
 
 def prediction_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
@@ -96,16 +103,24 @@ def beside_paper(tidy: pd.DataFrame, table: str, data: str) -> pd.DataFrame:
         tidy: rows of `records.tidy`, of one data set and one set of settings a method.
         table: a file of `data/paper/`, e.g. `picie_table1_coco_all`.
         data: the data set that the table is of, e.g. `coco27`; numbers of any other are `other data`.
+
+    Raises:
+        ValueError: a method's runs are of several data sets or settings, whose mean would mean nothing; or the
+            published table has several numbers for one method and metric, so that it is not clear which is meant.
     """
-    ours = tidy.assign(metric=tidy["metric"].replace({"mean_iou": "mIoU"})) if len(tidy) else tidy
+    ours = tidy.assign(metric=tidy["metric"].replace({"mean_iou": "mIoU"}))
     rows = []
     theirs = published(table)
     for method, name in PAPER_NAMES.items():
         match = theirs[(theirs["method"] == name) & ~theirs["setting"].str.contains("Linear", na=False)]
+        if match["metric"].duplicated().any():
+            settings = "; or ".join(sorted(set(match["setting"].astype(str))))
+            raise ValueError(f"{table} has more than one number for {name} and one metric: {settings}")
+        _check_alike(ours[ours["method"] == method])
         for _, line in match.iterrows():
-            mine = ours[(ours["method"] == method) & (ours["metric"] == line["metric"])] if len(ours) else ours
-            values = mine["value"].tolist() if len(mine) else []
-            used = ", ".join(sorted(set(mine["dataset"]))) if len(mine) else ""
+            mine = ours[(ours["method"] == method) & (ours["metric"] == line["metric"])]
+            values = mine["value"].tolist()
+            used = "".join(set(mine["dataset"]))
             rows.append(
                 {
                     "method": NAMES[method],
@@ -128,8 +143,12 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """`over_seeds` for a terminal."""
-    shown = table.drop(columns=["settings"])
+    """`over_seeds` for a terminal; of the settings, those in which the rows differ."""
+    given = [json.loads(text) for text in table["settings"]]
+    names = sorted({name for row in given for name in row} - {"method", "dataset", "recipe"})
+    differ = [name for name in names if len({json.dumps(row.get(name)) for row in given}) > 1]
+    notes = [", ".join(f"{name}={row[name]}" for name in differ if row.get(name) is not None) for row in given]
+    shown = table.drop(columns=["settings"]).assign(settings=notes) if differ else table.drop(columns=["settings"])
     return shown.to_string(index=False, float_format=lambda v: f"{v:.1f}", na_rep="") + "\n"
 
 
@@ -141,6 +160,17 @@ def results(root: Path | None = None) -> pd.DataFrame:
 def _without_seed(explicit: str) -> str:
     places_and_seed = {"seed", "data_root", "runs_root", "device", "workers", "fresh", "keep_checkpoint"}
     return json.dumps({k: v for k, v in json.loads(explicit).items() if k not in places_and_seed}, sort_keys=True)
+
+
+def _check_alike(runs: pd.DataFrame) -> None:
+    """Refuse to join the runs of one method that are of several data sets or settings."""
+    kinds = {"data sets": runs["dataset"], "recipes": runs["recipe"], "settings": runs["explicit"].map(_without_seed)}
+    for what, values in kinds.items():
+        if len(different := sorted(set(values))) > 1:
+            raise ValueError(
+                f"the runs of {runs['method'].iloc[0]} are of {len(different)} {what}: {', or '.join(different)}. "
+                "Their mean would mean nothing: select one"
+            )
 
 
 def _mean_and_sd(values: Sequence[float]) -> str:

@@ -136,7 +136,8 @@ class _Loop:
         records.write_json(self.folder / "environment.json", environment)
         start = self._resume()
         epochs = s.epochs if self.method.learns else 0
-        total = (epochs - start) * (5 * len(self.train) + len(self.val)) + len(self.train) + len(self.val)
+        scored = len(self.val) if self.scored else 0
+        total = (epochs - start) * (self.method.passes_an_epoch * len(self.train) + scored) + len(self.train) + scored
         with Progress(total, f"{s.method} on {s.dataset}, seed {s.seed}") as self.progress:
             for epoch in range(start, epochs):
                 self._epoch(epoch)

@@ -52,3 +52,13 @@ def camvid() -> Path:
     if missing:
         pytest.fail(f"PICIE_CAMVID is {named!r}, and {folder} has no {', '.join(missing)}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory):
+    """A finished `Run` of seconds on eight scenes, for what only reads one: do not write into its folder."""
+    from tiny_runs import tiny  # not above: torch is to be imported after the number of threads is set
+
+    from picie_core import training
+
+    return training.run(tiny(tmp_path_factory.mktemp("runs"), num_clusters=12, epochs=1))

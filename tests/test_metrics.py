@@ -78,10 +78,10 @@ def test_matching_is_the_best_of_all_permutations(matrix):
 
 
 def test_matching_maximises_pixels_and_not_iou():
-    matrix = np.array([[90, 80], [50, 0]])
-    # pixels: 80 + 50 = 130 against 90 + 0; IoU: 80/170 and 50/140 against 90/220 and 0
-    assert metrics.match(matrix).tolist() == [1, 0]
-    assert metrics.match(np.array([[100, 0], [1000, 10]])).tolist() == [1, 0]  # 1000 + 0 beats 100 + 10, IoU would not
+    matrix = np.array([[100, 50], [40, 1]])
+    # pixels: 100 + 1 against 50 + 40; the sum of IoU would have it the other way: 0.526 + 0.011 against 0.331 + 0.284
+    assert metrics.match(matrix).tolist() == [0, 1]
+    assert metrics.score(matrix).mean_iou < metrics.score(matrix, np.array([1, 0])).mean_iou
 
 
 def test_majority_by_hand():

@@ -8,7 +8,7 @@ import pytest
 from picie_core import recipes
 from picie_core.settings import Settings, SettingsError, knob
 
-# Every setting that counts, none left to a table or default, so that the known answer below moves only when the key does.
+# Every setting that counts, none left to a table or default: the known answer below moves only when the key does.
 FIXED = {
     "method": "picie", "seed": 3, "image_size": 64, "base_size": 96, "train_images": 12, "val_images": None,
     "on_bad_image": "error", "photometric": True, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1,
@@ -22,7 +22,8 @@ FIXED = {
 }  # fmt: skip
 KEY = "0b84c374e461a805"
 PLACES = {
-    "recipe", "scale", "dataset", "data_root", "weights_file", "device", "workers", "runs_root", "fresh", "keep_checkpoint",
+    "recipe", "scale", "dataset", "data_root", "weights_file", "device", "workers", "runs_root", "fresh",
+    "keep_checkpoint",
 }  # fmt: skip
 
 

@@ -6,6 +6,9 @@ from typing import NamedTuple
 SHOWN = 5
 """How many problems a message names before it only counts them."""
 
+REPAIR = 'Repair or remove them, or leave them out with on_bad_image="skip": the manifest then lists them.'
+"""What to do about images that cannot be prepared."""
+
 
 class Problem(NamedTuple):
     """One file that cannot be used, and why."""
@@ -25,7 +28,15 @@ class BadImages(DataError):
         problems: every one that was found.
     """
 
-    def __init__(self, where: str, problems: Sequence[Problem], looked_at: int, *, stopped: bool = False) -> None:
+    def __init__(
+        self,
+        where: str,
+        problems: Sequence[Problem],
+        looked_at: int,
+        *,
+        stopped: bool = False,
+        advice: str = REPAIR,
+    ) -> None:
         self.problems = list(problems)
         shown = [f"  {p.file}: {p.reason}" for p in problems[:SHOWN]]
         more = len(problems) - len(shown)
@@ -36,7 +47,7 @@ class BadImages(DataError):
         super().__init__(
             f"{where}: {'at least ' if stopped else ''}{len(problems)} of {looked_at} cannot be used\n"
             + "\n".join(shown)
-            + '\nRepair or remove them, or leave them out with on_bad_image="skip": the manifest then lists them.'
+            + f"\n{advice}"
         )
 
 

@@ -65,6 +65,9 @@ class Method(nn.Module):
     learns: ClassVar[bool] = False
     """Whether there are epochs; a method that learns nothing has only `closing_passes`."""
 
+    passes_an_epoch: int = 0
+    """How many `passes` yields, for the progress bar."""
+
     final_prototypes: Tensor | None
     """(K, D) of the final clustering; None before it."""
 

@@ -35,10 +35,11 @@ class Picie(Method):
         self.optimizers["network"] = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.sizes = (settings.num_clusters, *([settings.num_overclusters] if settings.num_overclusters else []))
         self.views = (1, 2) if settings.clusterings == "two" else (1,)
+        self.passes_an_epoch = len(self.views) + 2
         side = math.ceil(settings.image_size / 4)
         self.labels: dict[Clustering, Tensor] = {}
         self.weights: dict[Clustering, Tensor] = {}
-        self.heads: dict[int, nn.Module] = {}
+        self.heads: dict[int, nn.Conv2d] = {}
         for v in self.views:
             for k in self.sizes:
                 self.register_buffer(f"prototypes_{v}_{k}", torch.zeros(k, settings.feature_dim))
@@ -160,10 +161,8 @@ class Picie(Method):
         """Linear classifiers made anew each epoch, N(0, 0.01), bias 0, with an Adam of their own (Table 5, row 1)."""
         s, device = self.settings, next(self.network.parameters()).device
         for v in self.views:
-            head = nn.utils.skip_init(nn.Conv2d, s.feature_dim, s.num_clusters, kernel_size=1)  # no global draws
+            head = nn.Conv2d(s.feature_dim, s.num_clusters, kernel_size=1, device="meta").to_empty(device=device)
             values = draws.generator((s.seed, "head", epoch, v)).normal(0, 0.01, head.weight.shape)
-            with torch.no_grad():
-                head.weight.copy_(torch.from_numpy(values))
-                head.bias.zero_()
-            self.heads[v] = head.to(device)
+            head.load_state_dict({"weight": torch.from_numpy(values), "bias": torch.zeros(s.num_clusters)})
+            self.heads[v] = head
         return torch.optim.Adam([p for head in self.heads.values() for p in head.parameters()], lr=s.learning_rate)

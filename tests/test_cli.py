@@ -1,0 +1,357 @@
+"""`picie` as a person types it: what it prints, where it writes, and one line for a mistake."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from picie_core import benchmark, cli, execution, figures, publishing, tables
+from picie_core.datasets import DATASETS
+from picie_core.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = sorted(command.name or command.callback.__name__ for command in cli.app.registered_commands)
+TINY = ("image_size=32", "base_size=48", "train_images=8", "val_images=4", "epochs=1", "batch_size=4", "threads=1",
+        "kmeans_init_batches=1", "kmeans_update_batches=1", "feature_dim=8", "seed=7")  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A workbook of its own, with the notebooks and the published numbers of this one."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "home" / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    (tmp_path / "home" / "data").mkdir()
+    shutil.copytree(ROOT / "data" / "paper", tmp_path / "home" / "data" / "paper")
+    monkeypatch.setenv("PICIE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def picie(home, monkeypatch, capfd):
+    """Call the command; its exit status, standard output and standard error."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["picie", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return ended.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    monkeypatch.setattr(execution.papermill, "execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
+
+
+# -- help
+
+
+def test_the_commands():
+    assert COMMANDS == ["bench", "demo", "doctor", "prepare", "publish", "run", "segment", "settings"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_each_command_teaches_by_example(command):
+    shown = CliRunner().invoke(cli.app, [command, "--help"])
+    assert shown.exit_code == 0
+    examples = re.findall(rf"^ +picie {command}\b.*$", shown.output, re.MULTILINE)
+    assert examples, shown.output
+    for example in examples:  # each on a line of its own, as it is to be typed
+        assert len(example) <= 110
+        assert example.count("picie ") == 1
+
+
+def test_every_setting_and_notebook_that_the_help_names_exists():
+    named = set()
+    for command in COMMANDS:
+        text = CliRunner().invoke(cli.app, [command, "--help"]).output
+        named |= set(re.findall(r"-p (\w+)=", text))
+        for number in re.findall(r"picie run (\S+)", text):
+            assert re.fullmatch(r"\d\d|NOTEBOOK", number)
+    assert named >= {"dataset", "data_root", "seed"}
+    assert named - {"overrides", "NAME"} <= set(Settings.model_fields)
+
+
+def test_alone_it_shows_its_help(picie):
+    _, out, err = picie()
+    for command in COMMANDS:
+        assert f"  {command} " in out + err
+
+
+# -- mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("settings", "-p", "learning_rat=1"), r"no setting is called 'learning_rat': did you mean 'learning_rate'\?"),
+        (("settings", "-p", "epochs=two"), r"epochs = 'two': .*Expected int >= 0, <= 10000"),
+        (("settings", "-p", "epochs"), r"-p 'epochs': expected name=value, such as -p seed=2"),
+        (("settings", "-p", "recipe=theirs"), r"recipe = 'theirs': .*'paper' or 'release' or 'ours'"),
+        (("run", "00", "-p", "sed=1"), r"00_run\.ipynb has no parameter 'sed': did you mean 'seed'\?"),
+        (("run", "00", "-p", "epochs=-3"), r"epochs = '-3'"),
+        (("run", "00", "-p", "num_overclusters=3"), r"overclustering needs more than num_clusters = 12"),
+        (("run", "17"), r"no notebook '17'; there are: 00_run, 01_data, 03_picie"),
+        (("run", "data/paper/picie_table1_coco_all.csv"), r"no notebook"),
+        (("prepare", "scene", "--size", "32"), r"dataset = 'scene': did you mean 'scenes'\?"),
+        (("prepare", "scenes", "--size", "33"), r"image_size = 33: .*multiple of 32"),
+        (("prepare", "scenes", "--limit", "0"), r"train_images = 0"),
+        (("prepare", "folder"), r"folder needs to be told its folder: give root \(data_root, --root\)"),
+        (("prepare", "camvid", "--root", "nowhere"), r"nowhere"),
+        (("segment", "nothing", "--images", ".", "--out", "out"), r"no finished run in nothing \(no such folder\)"),
+        (("segment", "x", "--images", ".", "--out", "out", "--names", "gone.csv"), r"gone\.csv"),
+        (("publish", "scenes"), r"nothing to publish in .*: execute a notebook on scenes first"),
+        (("bench", "-p", "batch=3"), r"no setting is called 'batch': did you mean 'batch_size'\?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_a_line_and_status_2(picie, no_kernel, words, message):
+    status, out, err = picie(*words)
+    assert status == 2
+    assert out == ""
+    assert re.search(message, err), err
+    assert err.startswith("picie: ")
+    assert "Traceback" not in err
+    assert "Error" not in err.splitlines()[0]
+
+
+def test_every_wrong_parameter_is_told_at_once(picie, no_kernel):
+    _, _, err = picie("run", "03", "-p", "sed=1", "-p", "epochs=two", "-p", "batch=3")
+    assert len(err.splitlines()) == 3
+
+
+@pytest.mark.parametrize("words", [("paint",), ("run",), ("segment", "x"), ("prepare", "scenes", "--sise", "3")])
+def test_words_that_are_none_of_its_own_are_told(picie, words):
+    status, _, err = picie(*words)
+    assert status == 2
+    assert "Traceback" not in err
+    assert "Usage: " in err
+
+
+def test_a_full_disk_is_a_line_too(picie, monkeypatch):
+    def full(*_args):
+        raise OSError(28, "No space left on device", "figures/a.png")
+
+    monkeypatch.setattr(publishing, "publish", full)
+    status, _, err = picie("publish", "scenes")
+    assert (status, err) == (2, "picie: [Errno 28] No space left on device: 'figures/a.png'\n")
+
+
+def test_a_home_that_is_none_is_told(picie, monkeypatch):
+    monkeypatch.setenv("PICIE_HOME", "/no/where")
+    status, _, err = picie("doctor")
+    assert status == 2
+    assert err.startswith("picie: PICIE_HOME is '/no/where', which is not a folder")
+
+
+# -- settings, doctor, prepare
+
+
+def test_settings_are_shown_with_value_source_and_meaning(picie):
+    status, out, _ = picie("settings", "-p", "recipe=release", "-p", "dataset=camvid", "-p", "train_images=none")
+    assert status == 0
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert list(lines) == list(Settings.model_fields)
+    assert re.match(r"num_clusters +11 +dataset camvid +K, or K1", lines["num_clusters"])
+    assert re.match(r"learning_rate +0\.0001 +recipe release ", lines["learning_rate"])
+    assert re.match(r"recipe +release +explicit ", lines["recipe"])
+    assert re.match(r"train_images +None +explicit ", lines["train_images"])
+
+
+def test_doctor_tells_versions_devices_places_and_data_sets(picie, home):
+    (home / "data" / "camvid").mkdir()
+    status, out, _ = picie("doctor")
+    assert status == 0
+    assert re.search(r"^versions +python 3\.\d+.*, torch \d.*, faiss-\wpu \d", out, re.MULTILINE)
+    assert re.search(r"^devices +\d+ cores \(.+\), GPUs: ", out, re.MULTILINE)
+    assert re.search(r"^faiss +\d.*GPUs in use$", out, re.MULTILINE)
+    assert re.search(rf"^home +{re.escape(str(home))} \(\d+ GB free\)$", out, re.MULTILINE)
+    assert re.search(rf"^runs +{re.escape(os.environ['PICIE_RUNS'])}$", out, re.MULTILINE)
+    states = dict(re.findall(r"^  (\w+) +(.+)$", out, re.MULTILINE))
+    assert list(states) == list(DATASETS)
+    assert states["scenes"] == states["scenes_b"] == "embedded"
+    assert states["camvid"] == f"{home / 'data' / 'camvid'}: there"
+    assert states["voc21"].endswith(": not there")
+    assert states["folder"] == "give --root (data_root)"
+
+
+def test_prepare_says_what_it_made(picie):
+    status, out, _ = picie("prepare", "scenes", "--size", "32", "--recipe", "paper", "--limit", "4")
+    assert status == 0
+    train, val = out.splitlines()
+    assert re.fullmatch(r"train: 4 images of 32 pixels, 12 classes: (.+)", train)
+    folder = Path(re.fullmatch(r"val: 4 images of 32 pixels, 12 classes: (.+)", val).group(1))
+    assert (folder / "manifest.json").is_file()
+    assert picie("prepare", "scenes", "--size", "32", "--recipe", "paper", "--limit", "4")[1] == out
+
+
+def test_prepare_keeps_training_images_at_the_recipes_size(picie):
+    train, val = picie("prepare", "scenes", "--size", "32", "--recipe", "release", "--limit", "2")[1].splitlines()
+    assert "train: 2 images of 64 pixels" in train
+    assert "val: 2 images of 32 pixels" in val
+
+
+def test_prepare_of_photographs_may_leave_out_what_is_damaged(picie, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.full((50, 40, 3), 99, np.uint8)).save(photos / f"{name}.jpg")
+    (photos / "c.jpg").write_bytes(b"no")
+    status, _, err = picie("prepare", "folder", "--root", photos, "--size", "32")
+    assert status == 2
+    assert "c.jpg" in err
+    status, out, _ = picie("prepare", "folder", "--root", photos, "--size", "32", "--skip-bad")
+    assert status == 0
+    assert "train: 2 images of 64 pixels, no labels: " in out
+
+
+# -- run
+
+
+def test_run_executes_a_notebook_on_tiny_scenes_from_anywhere(home, tmp_path):
+    words = [word for setting in TINY for word in ("-p", setting)]
+    main = "from picie_core.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", main, "run", "00", *words],
+        cwd="/", env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    executed = home / "reports" / "local" / "scenes" / "notebooks" / "00_run.ipynb"
+    assert done.stdout == f"executed notebook: {executed}\n"
+    assert "keeps its own" not in done.stderr  # every one of them was given
+    (folder,) = (tmp_path / "runs").glob("scenes-picie-*")
+    settings = Settings.from_yaml((folder / "settings.yaml").read_text())
+    assert {name: str(settings.values()[name]) for name in settings.explicit if f"{name}=" in " ".join(TINY)} == dict(
+        text.split("=") for text in TINY
+    )
+    result = json.loads((folder / "result.json").read_text())
+    assert f"{result['mean_iou']:.1f}" in text_of(executed)
+
+
+def text_of(file):
+    outputs = [output for cell in nbformat.read(file, 4).cells for output in cell.get("outputs", ())]
+    return "".join(output.get("text", "") + str(output.get("data", "")) for output in outputs)
+
+
+def test_run_tells_what_the_notebook_keeps_of_its_own(picie, monkeypatch):
+    calls = []
+    monkeypatch.setattr(cli.Path, "exists", cli.Path.exists)
+    monkeypatch.setattr(execution, "execute", lambda *call: calls.append(call) or call[2])
+    _, _, err = picie("run", "00", "-p", "epochs=9")
+    assert err.startswith("00_run keeps its own image_size=64, train_images=48, val_images=16 (-p NAME=VALUE changes")
+    for given in ((), ("-p", "overrides={}"), ("-p", "overrides={'epochs': 3}")):
+        assert picie("run", "00", *given)[2] == ""
+    assert len(calls) == 4
+
+
+def test_run_writes_where_it_is_told(picie, home, monkeypatch):
+    monkeypatch.setattr(execution, "execute", lambda file, given, output: output)
+    root = home / "reports" / "local"
+    for words, place in (
+        (("01",), root / "scenes" / "notebooks" / "01_data.ipynb"),
+        (("01", "-p", "dataset=camvid"), root / "camvid" / "notebooks" / "01_data.ipynb"),
+        (("01", "--output", "my.ipynb"), "my.ipynb"),
+    ):
+        assert picie("run", *words)[:2] == (0, f"executed notebook: {place}\n")
+
+
+def test_a_notebook_that_fails_is_a_line_and_its_evidence(picie, tmp_path):
+    cells = [nbformat.v4.new_code_cell("1 / 0")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "mine.ipynb")
+    status, out, err = picie("run", "mine.ipynb", "--output", "out/mine.ipynb")
+    assert (status, out) == (2, "")
+    last = err[err.index("picie: ") :].splitlines()
+    assert last == [
+        "picie: mine.ipynb failed in cell [1]: ZeroDivisionError: division by zero", "Open out/mine.failed.ipynb",
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "mine.failed.ipynb").is_file()
+
+
+def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_run, monkeypatch):
+    made = []
+    monkeypatch.setattr(execution, "execute", lambda file, given, output: made.append((file.name, given, output)))
+    monkeypatch.setattr(tables, "results", lambda real=tables.results: real(tiny_run.folder.parent))
+    status, out, _ = picie("demo")
+    folder = home / "reports" / "local" / "scenes"
+    names = ["00_run.ipynb", "01_data.ipynb", "03_picie.ipynb"]
+    assert [name for name, _, _ in made if name in names] == names
+    assert all(given == {} and output == folder / "notebooks" / name for name, given, output in made)
+    assert status == 0
+    assert f"{tiny_run.scores.mean_iou:.1f}" in out
+    assert out.splitlines()[-3:] == [
+        f"notebooks: {folder / 'notebooks'}", f"figures:   {folder / 'figures'}", f"tables:    {folder / 'tables'}",
+    ]  # fmt: skip
+
+
+# -- segment, publish, bench
+
+
+def test_segment_from_photographs_to_named_maps(picie, tiny_run, tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(np.full((50, 70, 3), 99, np.uint8)).save(photos / "a.jpg")
+    status, out, _ = picie("segment", tiny_run.folder, "--images", photos, "--out", "segments")
+    assert status == 0
+    table = (tmp_path / "segments" / "clusters.csv").read_text()
+    assert out == f"{table}written to segments\n"
+    assert Image.open(tmp_path / "segments" / "a.png").size == (70, 50)
+
+    (tmp_path / "names.csv").write_text(
+        table.replace("\n5,", "\n5,mine,", 1).replace("cluster,name,", "cluster,name,", 1)
+    )
+    rows = list(csv.DictReader(table.splitlines()))
+    named = "cluster,name\n" + "".join(f"{row['cluster']},{'mine' if row['cluster'] == '5' else ''}\n" for row in rows)
+    (tmp_path / "names.csv").write_text(named)
+    monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))  # the run's name is then enough
+    status, out, _ = picie(
+        "segment", tiny_run.folder.name, "--images", photos, "--out", "segments", "--names", "names.csv"
+    )
+    assert status == 0
+    assert "\n5,mine," in out
+
+
+def test_segment_of_a_damaged_photograph_does_the_others(picie, tiny_run, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(np.full((50, 70, 3), 99, np.uint8)).save(photos / "a.jpg")
+    (photos / "b.jpg").write_bytes(b"no")
+    status, _, err = picie("segment", tiny_run.folder, "--images", photos, "--out", "segments")
+    assert status == 2
+    assert "b.jpg: is not an image" in err
+    assert "The other 1 are segmented in segments" in err
+    assert (tmp_path / "segments" / "clusters.csv").is_file()
+
+
+def test_publish_tells_what_went_and_what_stayed(picie, home):
+    folder = publishing.local_folder("camvid") / "figures"
+    for name, shows in (("curves", figures.NO_IMAGES), ("samples", "camvid")):
+        figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), folder, name, shows=shows)
+    status, out, err = picie("publish", "camvid")
+    assert (status, out) == (0, f"{home / 'reports' / 'figures' / 'camvid-curves.png'}\n")
+    assert err == "left out: samples.png shows images of camvid\n"
+    status, out, err = picie("publish", "camvid", "samples")
+    assert (status, out) == (2, "")
+    assert "not ours to publish: samples.png (shows camvid)" in err
+
+
+def test_bench_reads_settings_by_type_and_writes_its_figures(picie, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(benchmark, "benchmark", lambda settings: seen.append(settings) or {"ms": 3.5})
+    monkeypatch.setattr(benchmark, "report", lambda result: f"{result['ms']} ms")
+    status, out, _ = picie("bench", "-p", "train_images=none", "-p", "epochs=1", "--out", "bench.json")
+    assert (status, out) == (0, "3.5 ms\n")
+    assert (seen[0].image_size, seen[0].train_images, seen[0].val_images, seen[0].epochs) == (160, None, 16, 1)
+    assert json.loads((tmp_path / "bench.json").read_text()) == {"ms": 3.5}

@@ -1,0 +1,363 @@
+"""`records`: nothing half-written is taken for whole, nothing is unpickled, what was written comes back."""
+
+import errno
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import die, watch_disk
+
+from picie_core import classes, records
+from picie_core.metrics import score
+from picie_core.settings import Settings
+
+# A forked process dies as a whole where it is told to; it neither draws with torch nor comes back.
+FORK = multiprocessing.get_context("fork")
+MATRIX = np.array([[5, 1], [2, 8]])
+
+
+def killed(work):
+    """Run `work` in a process of its own; whether it was killed."""
+    process = FORK.Process(target=work)
+    process.start()
+    process.join(20)
+    return process.exitcode == -signal.SIGKILL
+
+
+def full(*_args, **_kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def finished_run(folder, settings=None, matrix=MATRIX, **result):
+    folder.mkdir(parents=True)
+    settings = settings or Settings(num_clusters=2)
+    (folder / "settings.yaml").write_text(settings.to_yaml())
+    if matrix is not None:
+        records.write_array(folder / "confusion.npy", matrix)
+    records.write_tensors(folder / "model.safetensors", {"weight": torch.arange(6.0).reshape(2, 3)})
+    record = {"key": folder.name, "seconds": 1.5, "classes": None, "commit": "c"} | result
+    records.write_json(folder / "result.json", record)
+    return folder
+
+
+# -- single files
+
+
+def test_a_file_is_written_whole_with_no_rest(tmp_path):
+    file = tmp_path / "file.json"
+    records.write_json(file, {"a": [1, 2.5, None], "b": "é"})
+    assert json.loads(file.read_text()) == {"a": [1, 2.5, None], "b": "é"}
+    records.write(file, b"\x00\xff")
+    assert file.read_bytes() == b"\x00\xff"
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.stat().st_mode & 0o777 == 0o644  # others may read a run
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where, before):
+    file = tmp_path / "result.json"
+    if before:
+        file.write_text(before)
+    monkeypatch.setattr(*((os, "fsync") if where == "fsync" else (Path, "replace")), full)
+    with pytest.raises(OSError, match="No space left"):
+        records.write(file, "new")
+    assert [path.name for path in tmp_path.iterdir()] == (["result.json"] if before else [])
+    assert not before or file.read_text() == before
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, where):
+    file = tmp_path / "result.json"
+    file.write_text("old")
+
+    def work():
+        setattr(*((os, "fsync") if where == "fsync" else (Path, "replace")), die)
+        records.write(file, "new")
+
+    assert killed(work)
+    assert file.read_text() == "old"
+    records.write(file, "newer")
+    assert file.read_text() == "newer"
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    order = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append(f"fsync {os.fstat(fd).st_size}"), fsync(fd)))
+    monkeypatch.setattr(Path, "replace", lambda path, target: (order.append("rename"), replace(path, target))[1])
+    records.write(tmp_path / "x", "12345")
+    assert order == ["fsync 5", "rename"]
+
+
+def test_arrays_and_tensors_come_back(tmp_path):
+    array = np.arange(6, dtype=np.int64).reshape(2, 3)
+    records.write_array(tmp_path / "a.npy", array)
+    assert np.array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), array)
+    tensors = {
+        "step": torch.tensor(3.0),
+        "half": torch.randn(3, 4, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16),
+        "view": torch.arange(12).reshape(3, 4).T,
+        "last": torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(1), requires_grad=True).to(
+            memory_format=torch.channels_last
+        ),
+    }
+    records.write_tensors(tmp_path / "t.safetensors", tensors)
+    folder = finished_run(tmp_path / "run")
+    (tmp_path / "t.safetensors").replace(folder / "model.safetensors")
+    found = records.load(folder).weights()
+    assert set(found) == set(tensors)
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor), name
+        assert found[name].dtype == tensor.dtype
+
+
+def test_objects_are_never_written_or_read(tmp_path):
+    with pytest.raises(ValueError, match=r"[Oo]bject arrays"):
+        records.write_array(tmp_path / "confusion.npy", np.array([{"a": 1}], dtype=object))
+    assert not list(tmp_path.iterdir())
+    folder = finished_run(tmp_path / "run")
+
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "exploded",)
+
+    np.save(folder / "confusion.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        records.load(folder)
+    (folder / "confusion.npy").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match="pickle"):
+        records.load(folder)
+    assert not (tmp_path / "exploded").exists()
+
+
+# -- checkpoints
+
+
+def checkpoint(number):
+    return {"weight": torch.full((4,), float(number))}, {"epochs_done": number, "rows": [{"loss": number / 3}]}
+
+
+def number_of(found):
+    tensors, counters = found
+    assert torch.equal(tensors["weight"], torch.full((4,), float(counters["epochs_done"])))
+    return counters["epochs_done"]
+
+
+def test_a_checkpoint_comes_back_and_is_replaced(tmp_path):
+    assert records.load_checkpoint(tmp_path) is None
+    for number in (1, 2, 3):
+        records.save_checkpoint(tmp_path, *checkpoint(number))
+        tensors, counters = records.load_checkpoint(tmp_path)
+        assert torch.equal(tensors["weight"], checkpoint(number)[0]["weight"])
+        assert counters == checkpoint(number)[1]
+        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    records.drop_checkpoint(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def steps():
+    """Each thing that saving a checkpoint does to the disk, by name."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        folder = Path(tempfile.mkdtemp())
+        records.save_checkpoint(folder, *checkpoint(1))
+        watch_disk(patch.setattr, found.append)
+        records.save_checkpoint(folder, *checkpoint(2))
+    shutil.rmtree(folder)
+    return found
+
+
+STEPS = steps()
+
+
+def test_saving_has_the_steps_that_are_tried():
+    assert [step for step in STEPS if step.split()[0] in ("replace", "rename")] == [
+        "replace state.safetensors",
+        "replace counters.json",
+        "rename checkpoint checkpoint.old",
+        "rename checkpoint.new checkpoint",
+    ]
+    assert len(STEPS) >= 8
+
+
+@pytest.mark.parametrize("step", range(len(STEPS)), ids=lambda number: STEPS[number])
+def test_killed_before_any_step_there_is_a_whole_checkpoint(tmp_path, step):
+    records.save_checkpoint(tmp_path, *checkpoint(1))
+
+    def work():
+        left = iter(range(len(STEPS)))
+        watch_disk(setattr, lambda _: die() if next(left) == step else None)
+        records.save_checkpoint(tmp_path, *checkpoint(2))
+
+    assert killed(work)
+    renamed = step > STEPS.index("rename checkpoint.new checkpoint")
+    assert number_of(records.load_checkpoint(tmp_path)) == (2 if renamed else 1)
+    records.save_checkpoint(tmp_path, *checkpoint(3))  # the rest of the dead one is in nobody's way
+    assert number_of(records.load_checkpoint(tmp_path)) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("step", [n for n, name in enumerate(STEPS) if name.startswith(("fsync", "replace", "mkdir"))])
+def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch, step):
+    records.save_checkpoint(tmp_path, *checkpoint(1))
+    left = iter(range(len(STEPS)))
+    watch_disk(monkeypatch.setattr, lambda _: full() if next(left) == step else None)
+    with pytest.raises(OSError, match="No space left"):
+        records.save_checkpoint(tmp_path, *checkpoint(2))
+    monkeypatch.undo()
+    assert number_of(records.load_checkpoint(tmp_path)) == 1
+
+
+def test_a_half_written_checkpoint_is_never_loaded(tmp_path):
+    records.save_checkpoint(tmp_path, *checkpoint(1))
+    (tmp_path / "checkpoint").rename(tmp_path / "checkpoint.new")
+    assert records.load_checkpoint(tmp_path) is None
+    records.save_checkpoint(tmp_path, *checkpoint(1))
+    (tmp_path / "checkpoint" / "counters.json").unlink()
+    assert records.load_checkpoint(tmp_path) is None
+
+
+# -- progress.csv
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+SIZES = st.lists(st.integers(0, 2**40), min_size=1, max_size=5)
+ROWS = st.lists(st.tuples(NUMBERS, st.floats(0, 1e9), SIZES), min_size=1, max_size=4)
+
+
+@given(ROWS)
+def test_progress_round_trip(tmp_path_factory, rows):
+    folder = tmp_path_factory.getbasetemp()
+    table = [
+        {"epoch": n, "loss": a, "seconds_train": b, "cluster_sizes_1_5": sizes} for n, (a, b, sizes) in enumerate(rows)
+    ]
+    records.write_progress(folder, table)
+    found = records.read_progress(folder)
+    assert found.columns.tolist() == list(table[0])
+    assert found.to_dict("records") == table  # floats bit for bit, lists as lists
+    assert found["epoch"].dtype.kind == "i"
+
+
+def test_progress_with_a_missing_number(tmp_path):
+    records.write_progress(tmp_path, [{"epoch": 0, "loss": float("nan")}, {"epoch": 1, "loss": 0.5}])
+    assert records.read_progress(tmp_path)["loss"].isna().tolist() == [True, False]
+
+
+def test_no_epochs_no_progress(tmp_path):
+    assert records.read_progress(tmp_path).empty
+    records.write_progress(tmp_path, [])
+    assert records.read_progress(tmp_path).empty
+
+
+# -- run folders
+
+
+def test_a_finished_run_is_loaded(tmp_path):
+    settings = Settings(dataset="camvid", num_clusters=2, seed=7)
+    folder = finished_run(tmp_path / "run", settings, classes=classes.SCENES.to_dict())
+    records.write_progress(folder, [{"epoch": 0, "loss": 1.5, "cluster_sizes_1_2": [3, 4]}])
+    run = records.load(folder)
+    assert (run.settings, run.folder, run.result["key"]) == (settings, folder, "run")
+    assert np.array_equal(run.confusion, MATRIX)
+    assert run.scores.accuracy == score(MATRIX).accuracy == pytest.approx(100 * 13 / 16)
+    assert run.progress["cluster_sizes_1_2"].tolist() == [[3, 4]]
+    assert run.classes.names == classes.SCENES.names
+
+
+def test_without_labels_there_are_no_scores(tmp_path):
+    run = records.load(finished_run(tmp_path / "run", matrix=None))
+    assert (run.scores, run.confusion, run.classes) == (None, None, None)
+    assert run.progress.empty
+
+
+@pytest.mark.parametrize(
+    ("made", "words"), [(True, "an unfinished run: run the same settings again"), (False, "no such")]
+)
+def test_an_unfinished_run_is_not_loaded(tmp_path, made, words):
+    folder = tmp_path / "run"
+    if made:
+        (finished_run(folder) / "result.json").unlink()
+    assert not records.is_done(folder)
+    with pytest.raises(FileNotFoundError, match=words) as error:
+        records.load(folder)
+    assert str(folder) in str(error.value)
+
+
+def test_finished_runs_oldest_first(tmp_path):
+    for age, name in ((10, "b"), (30, "c"), (20, "a")):
+        file = finished_run(tmp_path / name) / "result.json"
+        os.utime(file, (1e9 - age, 1e9 - age))
+    (finished_run(tmp_path / "unfinished") / "result.json").unlink()
+    assert [run.folder.name for run in records.finished(tmp_path)] == ["c", "a", "b"]
+    assert records.finished(tmp_path / "nowhere") == []
+
+
+def test_tidy_is_a_row_a_run_and_metric(tmp_path):
+    plus = Settings(dataset="camvid", num_clusters=2, num_overclusters=100, seed=2, data_root="/data")
+    runs = [
+        records.load(finished_run(tmp_path / "one", Settings(recipe="release", num_clusters=2))),
+        records.load(finished_run(tmp_path / "two", plus)),
+        records.load(finished_run(tmp_path / "none", matrix=None)),
+    ]
+    table = records.tidy(runs)
+    assert table[["method", "recipe", "seed", "key", "metric"]].to_numpy().tolist() == [
+        ["picie", "release", 1, "one", "accuracy"],
+        ["picie", "release", 1, "one", "mean_iou"],
+        ["picie+H", "ours", 2, "two", "accuracy"],
+        ["picie+H", "ours", 2, "two", "mean_iou"],
+    ]
+    assert table["value"].tolist() == 2 * [score(MATRIX).accuracy, score(MATRIX).mean_iou]
+    assert json.loads(table["explicit"][2]) == {
+        "dataset": "camvid", "data_root": "/data", "num_clusters": 2, "num_overclusters": 100, "seed": 2,
+    }  # fmt: skip
+
+
+def test_tidy_of_nothing_has_its_columns():
+    expected = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "metric", "value"]
+    assert records.tidy([]).columns.tolist() == expected
+    assert isinstance(records.tidy([]), pd.DataFrame)
+
+
+# -- where it was made
+
+
+def test_environment_says_what_made_the_numbers():
+    found = records.environment(torch.device("cpu"))
+    assert found["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert set(found["packages"]) == set(records.PACKAGES)
+    assert (found["device"], found["gpu"]) == ("cpu", None)
+    assert found["cpu_capability"]
+    json.dumps(found)
+
+
+def test_commit_has_a_plus_with_changes_and_is_none_outside_of_a_repository(tmp_path, monkeypatch):
+    def git(*words):
+        command = ["git", "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert records.commit() is None
+    git("init", "-q")
+    assert records.commit() is None  # no commit yet
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-qm", "first")
+    head = git("rev-parse", "HEAD").stdout.strip()
+    assert records.commit() == head
+    (tmp_path / "file").write_text("2")
+    assert records.commit() == head + "+"
+    monkeypatch.setenv("PATH", "")
+    assert records.commit() is None
