@@ -95,7 +95,7 @@ def run(
 
 @app.command()
 def demo() -> None:
-    """Execute the numbered notebooks on the embedded scenes, then print the results and where they lie.
+    """Execute the numbered notebooks on the embedded scenes. Ends with the results and where they lie.
 
     \b
     picie demo          about 5 minutes on 2 cores, no data, no GPU
@@ -120,7 +120,7 @@ def segment(
         Path | None, typer.Option(help="CSV with the columns cluster, name (an edited clusters.csv).")
     ] = None,
 ) -> None:
-    """Segment photographs with a trained run: cluster maps, overlays, clusters.csv.
+    """Segment photographs with a trained run. Writes cluster maps, overlays and clusters.csv.
 
     Train the run on photographs like them first; give the clusters names in a copy of clusters.csv and pass it on.
 
@@ -134,8 +134,12 @@ def segment(
     from picie_core import records, segmentation
 
     given = segmentation.read_names(names.expanduser()) if names else None
-    below = places.runs_root() / run
-    folder = below if records.is_done(below) else run.expanduser()
+    root = places.runs_root()
+    folder = next((f for f in (root / run, run.expanduser()) if records.is_done(f)), None)
+    if folder is None:
+        there = ", ".join(file.parent.name for file in sorted(root.glob("*/result.json"))[:8])
+        such = f", such as {there}" if there else "; there is none"
+        raise _Refused(f"no finished run {run}: give its folder, or its name below {root}{such}")
     with tqdm(desc="segment", unit="img", disable=not sys.stderr.isatty()) as bar:
 
         def tick(done: int, total: int) -> None:
@@ -152,7 +156,7 @@ def publish(
     dataset: Annotated[str, typer.Argument(help="Whose outputs below reports/local/.")],
     name: Annotated[list[str] | None, typer.Argument(help="Which; default: all that may be published.")] = None,
 ) -> None:
-    """Copy tables and curves from reports/local/ into the committed reports/. Pictures of photographs are refused.
+    """Copy tables and figures into the committed reports/. Pictures of photographs are left out, and refused by name.
 
     \b
     picie publish camvid
@@ -169,7 +173,7 @@ def publish(
 
 @app.command()
 def settings(parameter: Parameters = None) -> None:
-    """Show every setting with its value, where the value comes from, and its meaning.
+    """Show every setting: value, where it comes from, meaning.
 
     \b
     picie settings
@@ -185,7 +189,7 @@ def settings(parameter: Parameters = None) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Versions, devices, faiss, disk, and which data sets are in place.
+    """Show versions, devices, places, and which data sets are there.
 
     \b
     picie doctor
@@ -195,17 +199,7 @@ def doctor() -> None:
 
     from picie_core.datasets import DATASETS
 
-    names = (
-        "torch",
-        "torchvision",
-        "faiss-cpu",
-        "faiss-gpu",
-        "lightning-fabric",
-        "numpy",
-        "papermill",
-        "nbval",
-        "jupyterlab",
-    )
+    names = "torch torchvision faiss-cpu faiss-gpu lightning-fabric numpy papermill nbval jupyterlab".split()
     typer.echo(
         "versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n in names if (v := _version(n)))
     )
@@ -232,7 +226,7 @@ def bench(
     parameter: Parameters = None,
     out: Annotated[Path | None, typer.Option(help="Also write the figures as JSON to this file.")] = None,
 ) -> None:
-    """Time an epoch, phase by phase, and compare it with the bare network (the floor).
+    """Time an epoch, phase by phase. The bare network's time is the floor it is compared with.
 
     \b
     picie bench                                                    128 scenes, 160 x 160, batch 16
@@ -258,6 +252,7 @@ def main() -> None:
     from picie_core.training import DivergedError
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("papermill").setLevel(logging.WARNING)  # it would name hidden files
     known = (
         ClusteringError,
         DataError,

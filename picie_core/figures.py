@@ -43,6 +43,11 @@ def overlay(images: np.ndarray, indices: np.ndarray, palette: np.ndarray, alpha:
     return (alpha * paint(indices, palette) + (1 - alpha) * images).astype(np.uint8)
 
 
+def enlarge(maps: np.ndarray, factor: int) -> np.ndarray:
+    """Label maps (..., h, w) with every cell repeated: (..., h * factor, w * factor)."""
+    return maps.repeat(factor, axis=-2).repeat(factor, axis=-1)
+
+
 def panels(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (), width: float = 1.7) -> Figure:
     """A grid of pictures, a row for each name: image rows (H, W, 3) uint8 of any sizes."""
     columns = max(len(pictures) for pictures in rows.values())
@@ -67,8 +72,8 @@ def panels(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (),
 
 def legend(figure: Figure, table: ClassTable) -> Figure:
     """The classes' colours below a figure."""
-    handles = [Patch(color=c / 255, label=name) for name, c in zip(table.names, table.colors, strict=True)]
-    handles.append(Patch(color=np.array(VOID_COLOR) / 255, label="void"))
+    handles = [Patch(color=tuple(c / 255), label=name) for name, c in zip(table.names, table.colors, strict=True)]
+    handles.append(Patch(color=tuple(np.array(VOID_COLOR) / 255), label="void"))
     figure.legend(handles=handles, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
     return figure
 
@@ -103,7 +108,7 @@ def class_shares(shares: pd.DataFrame) -> Figure:
     sns.barplot(shares, x="class", y="share", hue="split", ax=axes[0])
     axes[0].set(xlabel="", ylabel="share of labelled pixels (%)", yscale="log")
     axes[0].tick_params(axis="x", rotation=60)
-    kinds = shares.groupby(["split", "kind"], as_index=False)["share"].sum()
+    kinds = pd.DataFrame(shares.groupby(["split", "kind"], as_index=False)["share"].sum())
     sns.barplot(kinds, x="kind", y="share", hue="split", ax=axes[1], legend=False)
     axes[1].set(xlabel="", ylabel="share (%)")
     return figure
@@ -150,7 +155,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     classes = metrics.match(matrix)
     order = np.lexsort((np.arange(len(classes)), np.where(classes < 0, len(matrix), classes)))
     share = 100 * matrix[:, order] / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    matched = [f"{k} → {names[classes[k]]}" if classes[k] >= 0 else f"{k} → none" for k in order]
+    matched = [f"{k} → {names[int(classes[k])]}" if classes[k] >= 0 else f"{k} → none" for k in order]
     side = 0.36 * max(matrix.shape) + 1.8
     figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
     sns.heatmap(

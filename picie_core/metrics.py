@@ -53,6 +53,21 @@ def majority(matrix: np.ndarray) -> np.ndarray:
     return np.where(matrix.sum(axis=0) > 0, matrix.argmax(axis=0), -1)
 
 
+def align(first: np.ndarray, second: np.ndarray, k: int) -> tuple[np.ndarray, float]:
+    """Two clusterings of the same pixels, whose numbers are arbitrary, matched one to one.
+
+    Args:
+        first, second: clusters 0..k-1, integers of one shape.
+        k: number of clusters of each.
+
+    Returns:
+        `second` in `first`'s numbers, and the share of the pixels on which the two then agree, in percent.
+    """
+    matrix = np.bincount((first.astype(np.int64) * k + second).ravel(), minlength=k * k).reshape(k, k)
+    partner = match(matrix)
+    return partner[second], float(100.0 * matrix[partner, np.arange(k)].sum() / matrix.sum())
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores of one confusion matrix under one matching, in percent.

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
-from torchvision.models import ResNet
 
 from picie_core import draws
 from picie_core.settings import Settings, SettingsError

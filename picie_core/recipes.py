@@ -50,6 +50,11 @@ RECIPES: Mapping[str, Values] = {
         "kmeans_update_batches": 20,
         "kmeans_batchnorm": "batch",
         "balance": "inverse",
+        # SimCLR's jitter (Chen et al. 2020): with the paper's 0.3, 0.3, 0.3, 0.1 light and shade decide the clusters
+        "brightness": 0.8,
+        "contrast": 0.8,
+        "saturation": 0.8,
+        "hue": 0.2,
         "grayscale_probability": 0.2,
         "blur_rule": "independent",
         "crop_rounding": "exact",
@@ -72,7 +77,7 @@ SCALES: Mapping[str, Values] = {
     "full": {"image_size": 320, "batch_size": 128, "epochs": 10, "train_images": None, "val_images": None},
 }
 
-_SCENES = {"num_clusters": 12, "pretrained": False, "train_images": 320, "val_images": 80}
+_SCENES = {"num_clusters": 12, "pretrained": False, "train_images": 320, "val_images": 80, "epochs": 6}
 
 DATASETS: Mapping[str, Values] = {
     "scenes": _SCENES,

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
@@ -230,7 +230,8 @@ def parse(name: str, text: str) -> Any:
     field = Settings.model_fields[name]
     nothing = text.strip().lower() in ("none", "null", "") and type(None) in get_args(field.annotation)
     try:
-        return TypeAdapter(Annotated[field.annotation, field]).validate_python(None if nothing else text.strip())
+        kind: Any = cast(Any, Annotated)[field.annotation, field]
+        return TypeAdapter(kind).validate_python(None if nothing else text.strip())
     except ValidationError as error:
         raise SettingsError("\n".join(_wrong(name, field, e, "explicit") for e in error.errors())) from None
 

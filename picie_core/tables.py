@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,8 @@ def over_seeds(tidy: pd.DataFrame) -> pd.DataFrame:
     tidy = tidy.assign(explicit=tidy["explicit"].map(_without_seed))
     tidy = tidy.drop_duplicates([*group_by, "seed", "metric"], keep="last")
     rows = []
-    for (dataset, method, recipe, explicit), group in tidy.groupby(group_by):
+    for key, group in tidy.groupby(group_by):
+        dataset, method, recipe, explicit = cast(tuple[str, str, str, str], key)
         row = {"dataset": dataset, "method": NAMES.get(method, method), "recipe": recipe}
         for metric, label in (("accuracy", "accuracy"), ("mean_iou", "mIoU")):
             values = group.loc[group["metric"] == metric, "value"]
@@ -112,11 +114,11 @@ def beside_paper(tidy: pd.DataFrame, table: str, data: str) -> pd.DataFrame:
     rows = []
     theirs = published(table)
     for method, name in PAPER_NAMES.items():
-        match = theirs[(theirs["method"] == name) & ~theirs["setting"].str.contains("Linear", na=False)]
+        match = pd.DataFrame(theirs[(theirs["method"] == name) & ~theirs["setting"].str.contains("Linear", na=False)])
         if match["metric"].duplicated().any():
             settings = "; or ".join(sorted(set(match["setting"].astype(str))))
             raise ValueError(f"{table} has more than one number for {name} and one metric: {settings}")
-        _check_alike(ours[ours["method"] == method])
+        _check_alike(pd.DataFrame(ours[ours["method"] == method]))
         for _, line in match.iterrows():
             mine = ours[(ours["method"] == method) & (ours["metric"] == line["metric"])]
             values = mine["value"].tolist()
@@ -129,7 +131,7 @@ def beside_paper(tidy: pd.DataFrame, table: str, data: str) -> pd.DataFrame:
                     "paper's data": data,
                     "ours": _mean_and_sd(values),
                     "our data": used,
-                    "verdict": verdict(values, line["value"], same_data=used == data),
+                    "verdict": verdict(values, float(cast(float, line["value"])), same_data=used == data),
                 }
             )
     return pd.DataFrame(rows)

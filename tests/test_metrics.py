@@ -146,3 +146,11 @@ def test_scores_are_torchmetrics(k, seed):
     assert scores.accuracy == pytest.approx(100 * float(accuracy), abs=1e-4)
     np.testing.assert_allclose(scores.iou, 100 * iou.numpy(), atol=1e-4)
     assert scores.mean_iou == pytest.approx(100 * float(iou.mean()), abs=1e-4)
+
+
+def test_align_renames_and_counts_agreement():
+    first = np.array([[0, 0, 1], [1, 2, 2]])
+    second = np.array([[2, 2, 0], [0, 1, 0]])  # 2 -> 0, 0 -> 1, 1 -> 2; the last pixel disagrees
+    renamed, share = metrics.align(first, second, 3)
+    assert renamed.tolist() == [[0, 0, 1], [1, 2, 1]]
+    assert share == pytest.approx(100 * 5 / 6)

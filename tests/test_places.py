@@ -63,6 +63,13 @@ def test_another_project_inside_a_clone_belongs_to_the_clone(clone, monkeypatch)
     assert places.home() == clone
 
 
+def test_of_two_clones_the_nearest(clone, monkeypatch):
+    inner = clone / "notebooks"
+    (inner / "pyproject.toml").write_text(PYPROJECT)
+    monkeypatch.chdir(inner / "grids")
+    assert places.home() == inner
+
+
 def test_a_folder_named_pyproject_is_no_project(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").mkdir()
     monkeypatch.chdir(tmp_path)
