@@ -66,10 +66,12 @@ class Settings(BaseModel):
 
     # views
     photometric: bool = knob(True, "photometric transforms P (invariance, section 3.3.1)")
-    brightness: float = knob(0.3, "jitter factor from U(1-b, 1+b)", ge=0, le=1)
-    contrast: float = knob(0.3, "jitter factor from U(1-c, 1+c)", ge=0, le=1)
-    saturation: float = knob(0.3, "jitter factor from U(1-s, 1+s)", ge=0, le=1)
-    hue: float = knob(0.1, "hue shift from U(-h, h), in turns of the colour circle", ge=0, le=0.5)
+    brightness: float = knob(0.3, "jitter factor from U(1-b, 1+b); paper and release 0.3", ge=0, le=1)
+    contrast: float = knob(0.3, "jitter factor from U(1-c, 1+c); paper and release 0.3", ge=0, le=1)
+    saturation: float = knob(0.3, "jitter factor from U(1-s, 1+s); paper and release 0.3", ge=0, le=1)
+    hue: float = knob(
+        0.1, "hue shift from U(-h, h), in turns of the colour circle; paper and release 0.1", ge=0, le=0.5
+    )
     jitter_probability: float = knob(0.8, "chance of each of the four jitters, independently", ge=0, le=1)
     grayscale_probability: float = knob(0.2, "chance of greyscale; release: its flag never acts, so 0 [5]", ge=0, le=1)
     blur_probability: float = knob(0.5, "chance of a Gaussian blur", ge=0, le=1)

@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from picie_core import evaluation, lock, places, records
+from picie_core import allocator, evaluation, lock, places, records
 from picie_core.datasets import Prepared, prepare
 from picie_core.methods import METHODS, Batch, Method, Pass
 from picie_core.metrics import score

@@ -94,6 +94,11 @@ def test_overlay_mixes_colour_and_image():
     assert mixed.tolist() == [[[[138, 75, 75], [75, 75, 138], [80, 80, 80]]]]
 
 
+def test_enlarged_maps_have_each_cell_as_a_square():
+    assert figures.enlarge(np.array([[1, 2]]), 2).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+    assert figures.enlarge(np.zeros((3, 4, 5)), 4).shape == (3, 16, 20)
+
+
 def test_predictions_have_the_colour_of_their_clusters_majority():
     matrix = np.zeros((12, 4), dtype=int)
     matrix[3, 0], matrix[5, 0] = 9, 8  # most of cluster 0 is class 3

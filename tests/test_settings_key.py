@@ -102,7 +102,7 @@ def test_a_changed_table_or_default_changes_it(monkeypatch):
     assert key(Settings()) != before
     monkeypatch.undo()
     assert key(Settings()) == before
-    monkeypatch.setattr(Settings.model_fields["hue"], "default", 0.2)
+    monkeypatch.setattr(Settings.model_fields["kmeans_iterations"], "default", 30)
     assert key(Settings()) != before
 
 

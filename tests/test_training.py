@@ -301,7 +301,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice_and_keeps_the_last_good_epo
 
 def test_an_infinite_loss_is_not_finite_either(tmp_path, monkeypatch):
     spoil_training(monkeypatch.setattr, epoch=0, factor=np.inf)
-    with pytest.raises(DivergedError, match=r"epoch 0 is (inf|nan)"):
+    with pytest.raises(DivergedError, match="epoch 0 is inf"):
         run(tiny(tmp_path))
     assert not list(tmp_path.rglob("checkpoint*"))
 
@@ -326,6 +326,7 @@ def test_features_that_are_not_finite_stop_with_advice(tmp_path, monkeypatch):
 
 def scored_again(found, settings=None):
     method, device = restore(found)
+    assert not method.training
     _, val = training.splits(settings or found.settings)
     return evaluation.confusions(method, val, 4, device)
 
