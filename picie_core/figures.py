@@ -122,9 +122,8 @@ def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figur
     axes[0].set(xlabel="epoch", ylabel="training loss")
     for prefix, axis, label in (("inertia", axes[1], "k-means inertia"), ("mean_iou", axes[2], "validation mIoU (%)")):
         for name in [column for column in progress.columns if column.startswith(prefix)]:
-            axis.plot(
-                epochs, progress[name], marker="o", label=name.removeprefix(prefix + "_").replace("view", "view ")
-            )
+            view, _, k = name.removeprefix(prefix + "_").removeprefix("view").partition("_")
+            axis.plot(epochs, progress[name], marker="o", label=f"view {view}" + (f", K = {k}" if k else ""))
         axis.set(xlabel="epoch", ylabel=label)
     if final is not None:
         axes[2].axhline(final, color="grey", linestyle="--", linewidth=1, label="final, fresh prototypes")

@@ -77,7 +77,14 @@ SCALES: Mapping[str, Values] = {
     "full": {"image_size": 320, "batch_size": 128, "epochs": 10, "train_images": None, "val_images": None},
 }
 
-_SCENES = {"num_clusters": 12, "pretrained": False, "train_images": 320, "val_images": 80, "epochs": 6}
+_SCENES = {
+    "num_clusters": 12,
+    "pretrained": False,
+    "image_size": 96,
+    "epochs": 6,
+    "train_images": 320,
+    "val_images": 80,
+}
 
 DATASETS: Mapping[str, Values] = {
     "scenes": _SCENES,

@@ -90,8 +90,9 @@ def segment(
 def segment_image(method: Method, image: np.ndarray, short_side: int, device: torch.device) -> np.ndarray:
     """The cluster of every pixel of one image.
 
-    The network sees the whole image with its short side scaled to that of training (sides rounded to whole pixels,
-    at least 32); its logits are upsampled bilinearly to the image's size.
+    The network sees the whole image with its short side scaled to that of training. Sides are rounded to multiples of
+    4, a cell of the features, and continued by their edge to multiples of 32, the coarsest cell, so that all levels of
+    the pyramid lie over each other; the margin's logits are dropped, the rest upsampled bilinearly to the image's size.
 
     Args:
         method: restored, in evaluation mode.
@@ -104,10 +105,13 @@ def segment_image(method: Method, image: np.ndarray, short_side: int, device: to
     """
     height, width = image.shape[:2]
     scale = short_side / min(height, width)
-    size = max(32, round(height * scale)), max(32, round(width * scale))
+    down, across = (max(1, round(side * scale / 4)) for side in (height, width))  # cells of the features
     pixels = views.to_float(torch.from_numpy(np.array(image))[None].to(device))
-    pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
+    pixels = F.interpolate(pixels, size=(4 * down, 4 * across), mode="bilinear", antialias=True, align_corners=False)
+    pixels = F.pad(pixels, (0, -4 * across % 32, 0, -4 * down % 32), mode="replicate")
     logits = method.logits(views.normalise(pixels))["final"].float()
+    cell = pixels.shape[-1] // logits.shape[-1]  # 4, or 1 for methods that look at the pixels themselves
+    logits = logits[..., : 4 * down // cell, : 4 * across // cell]
     clusters = np.empty((height, width), dtype=np.uint8 if logits.shape[1] <= 256 else np.uint16)
     for rows in _strips(height, width * logits.shape[1]):
         clusters[rows] = _upsampled(logits, rows, height, width).argmax(dim=1)[0].cpu().numpy()

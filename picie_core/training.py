@@ -255,7 +255,8 @@ class _Loop:
 
 
 def make_fabric(settings: Settings) -> Fabric:
-    """Device and precision of a run; also puts its number of threads in place, for this process."""
+    """Device and precision of a run; also puts threads and memory in place, for this process."""
+    allocator.keep_freed_memory()
     torch.set_num_threads(settings.threads)
     faiss.omp_set_num_threads(settings.threads)
     kind, _, number = settings.device.partition(":")

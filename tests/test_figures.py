@@ -215,7 +215,7 @@ def test_bars_are_as_high_as_the_shares():
 
 
 PROGRESS = pd.DataFrame(
-    {"epoch": [0, 1, 2], "loss": [3.0, 2.0, 1.5], "inertia_1": [0.9, 0.8, 0.7], "inertia_2": [0.8, 0.7, 0.6],
+    {"epoch": [0, 1, 2], "loss": [3.0, 2.0, 1.5], "inertia_1_12": [0.9, 0.8, 0.7], "inertia_2_12": [0.8, 0.7, 0.6],
      "mean_iou_view1": [10.0, 12.0, 11.0], "cluster_sizes_1_3": [[1, 2, 1], [0, 4, 0], [1, 1, 2]]}
 )  # fmt: skip
 
@@ -229,7 +229,10 @@ def test_curves_are_the_columns_of_the_progress():
     (line,) = loss.lines
     assert line.get_xdata().tolist() == [1, 2, 3]  # epochs are counted from 1 for readers
     assert line.get_ydata().tolist() == [3, 2, 1.5]
-    assert {k: list(v) for k, v in curves(inertia).items()} == {"1": [0.9, 0.8, 0.7], "2": [0.8, 0.7, 0.6]}
+    assert {k: list(v) for k, v in curves(inertia).items()} == {
+        "view 1, K = 12": [0.9, 0.8, 0.7],
+        "view 2, K = 12": [0.8, 0.7, 0.6],
+    }
     found = curves(score)
     assert list(found["view 1"]) == [10, 12, 11]
     assert list(found["final, fresh prototypes"]) == [13.5, 13.5]

@@ -422,3 +422,21 @@ def test_clusters_of_a_run_without_labels_have_colours_of_their_own_and_no_names
     unlabelled = dataclasses.replace(tiny_run, confusion=None, scores=None, result={**tiny_run.result, "classes": None})
     assert np.array_equal(segmentation.cluster_colors(unlabelled), figures.colors(K))
     assert segmentation.cluster_names(unlabelled) == {}
+
+
+@pytest.mark.parametrize(("height", "width"), [(90, 133), (128, 128), (20, 31), (400, 61)])
+def test_the_network_sees_whole_coarse_cells_and_the_margin_is_dropped(height, width):
+    seen = []
+
+    class Spy:
+        def logits(self, images):
+            seen.append(tuple(images.shape[-2:]))
+            columns = torch.arange(images.shape[-1] // 4).expand(images.shape[-2] // 4, -1)
+            return {"final": torch.stack([-(columns - k).abs().float() for k in range(200)])[None]}
+
+    clusters = segmentation.segment_image(Spy(), np.zeros((height, width, 3), np.uint8), 64, torch.device("cpu"))
+    assert all(side % 32 == 0 for side in seen[0])
+    cells = round(width * 64 / min(height, width) / 4)
+    assert clusters.shape == (height, width)
+    assert clusters[0, -1] == cells - 1  # the last column is the image's, not the margin's
+    assert clusters[0, 0] == 0

@@ -52,7 +52,7 @@ def test_every_setting_either_counts_or_is_a_place():
         {"data_root": "/another/disk"},
         {"device": "cuda:1"},
         {"workers": 7},
-        {"runs_root": "/scratch/runs"},
+        {"runs_root": "/elsewhere"},
         {"weights_file": "/weights/resnet18.pth"},
         {"fresh": True},
         {"keep_checkpoint": True},
