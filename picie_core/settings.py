@@ -33,7 +33,8 @@ def knob(default: Any, meaning: str, *, place: bool = False, before: Any = ..., 
     Args:
         default: value when neither the caller nor `recipes` gives one.
         meaning: one line: what it is, its unit, its source.
-        place: true for what says where or how a run is executed and cannot change its result: recorded, not hashed.
+        place: true for what says where or how a run is executed and cannot change its result, and for what the
+            fingerprint of the data stands for: recorded, not hashed.
         before: for a field added later, what older runs had in effect (as in JSON): left out of the key at that value.
         bounds: pydantic's (`gt`, `ge`, `lt`, `le`, `multiple_of`, `pattern`).
     """
@@ -60,9 +61,16 @@ class Settings(BaseModel):
     base_size: int = knob(
         128, "side in pixels at which training images are stored and cropped from; release: 2 x image_size [3]", ge=32
     )
-    train_images: int | None = knob(None, "use the first so many training images; none: all", ge=2)
-    val_images: int | None = knob(None, "use the first so many validation images; none: all", ge=1)
-    on_bad_image: Literal["error", "skip"] = knob("error", "stop at an image that does not decode, or leave it out")
+    train_images: int | None = knob(
+        None,
+        "at most so many training images, spread over the split (of scenes the first); none: all",
+        ge=2,
+        place=True,
+    )
+    val_images: int | None = knob(None, "at most so many validation images, likewise; none: all", ge=1, place=True)
+    on_bad_image: Literal["error", "skip"] = knob(
+        "error", "stop at an image that cannot be used, or leave it out", place=True
+    )
 
     # views
     photometric: bool = knob(True, "photometric transforms P (invariance, section 3.3.1)")
