@@ -10,7 +10,8 @@ from picie_core.settings import Settings, SettingsError, knob
 
 # Every setting that counts, none left to a table or default: the known answer below moves only when the key does.
 FIXED = {
-    "method": "picie", "seed": 3, "image_size": 64, "base_size": 96, "photometric": True, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1,
+    "method": "picie", "seed": 3, "image_size": 64, "base_size": 96,
+    "photometric": True, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1,
     "jitter_probability": 0.8, "grayscale_probability": 0.2, "blur_probability": 0.5, "blur_rule": "independent",
     "geometric": True, "crop_min_side": 0.5, "flip_probability": 0.5, "crop_rounding": "exact", "backbone": "resnet18",
     "fpn": "direct", "feature_dim": 128, "pretrained": False, "num_clusters": 11, "num_overclusters": 0,
@@ -67,7 +68,8 @@ def test_where_and_how_it_is_run_does_not_count(elsewhere):
 
 
 OTHER = {
-    "method": "untrained", "seed": 4, "image_size": 96, "base_size": 64, "photometric": False, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2,
+    "method": "untrained", "seed": 4, "image_size": 96, "base_size": 64,
+    "photometric": False, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.2,
     "jitter_probability": 0.7, "grayscale_probability": 0.1, "blur_probability": 0.4, "blur_rule": "tied",
     "geometric": False, "crop_min_side": 0.6, "flip_probability": 0.4, "crop_rounding": "grid", "backbone": "resnet34",
     "fpn": "cascade", "feature_dim": 64, "pretrained": True, "num_clusters": 12, "num_overclusters": 100,
