@@ -6,7 +6,6 @@ unit, and where paper and release differ (numbers in brackets count the points o
 `data/README.md`).
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from picie_core import recipes
+from picie_core import recipes, suggestions
 
 METHODS = ("picie", "untrained", "random", "rgb", "position")
 """Every method a run can name; `methods.METHODS` holds their classes (a test keeps the two in step)."""
@@ -166,7 +165,7 @@ class Settings(BaseModel):
     def _check_combinations(self) -> None:
         problems = []
         if self.method not in METHODS:
-            problems.append(f"method = {self.method!r}: {_nearest(self.method, METHODS)}")
+            problems.append(f"method = {self.method!r}: {suggestions.nearest(self.method, METHODS)}")
         if self.base_size < self.image_size:
             problems.append(
                 f"base_size = {self.base_size} is smaller than image_size = {self.image_size}: a crop of it would only "
@@ -251,7 +250,7 @@ def _resolve(settings: type[Settings], values: Mapping[str, Any]) -> tuple[dict[
     fields = settings.model_fields
     recipe, scale, dataset = (str(values.get(axis, fields[axis].default)) for axis in ("recipe", "scale", "dataset"))
     if dataset not in recipes.DATASETS:
-        raise SettingsError(f"dataset = {dataset!r}: {_nearest(dataset, recipes.DATASETS)}")
+        raise SettingsError(f"dataset = {dataset!r}: {suggestions.nearest(dataset, recipes.DATASETS)}")
     layers: list[tuple[str, Mapping[str, Any]]] = [
         ("explicit", values),
         (f"dataset {dataset}", recipes.DATASETS[dataset]),
@@ -276,16 +275,9 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
     return extra if isinstance(extra, dict) else {}
 
 
-def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{guess}Known: {', '.join(known)}"
-
-
 def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name.lower(), list(Settings.model_fields), n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]!r}?" if close else "see `picie settings` for all of them"
-    return f"no setting is called {name!r}: {guess}"
+    meant = suggestions.guess(name, Settings.model_fields)
+    return f"no setting is called {name!r}: {f'did you mean {meant!r}?' if meant else 'see `picie settings`'}"
 
 
 def _wrong(name: str, field: FieldInfo, error: Any, source: str) -> str:

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "picie_core"
 
 # A module, or a folder of modules, in each layer.
 LAYERS = (
-    "places settings recipes classes draws allocator",
+    "places settings recipes classes draws allocator suggestions",
     "scenes datasets views photometry geometry network clustering losses metrics records lock progress",
     "methods evaluation",
     "training",

@@ -1,9 +1,9 @@
 """Every data set that can be prepared, by name."""
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from picie_core import suggestions
 from picie_core.datasets import camvid, cityscapes, coco, folder, rendered, voc
 from picie_core.datasets.listing import Dataset
 from picie_core.datasets.problems import DataError
@@ -34,7 +34,5 @@ def find(name: str) -> Dataset:
         DataError: there is none; the message suggests the nearest.
     """
     if name not in DATASETS:
-        close = difflib.get_close_matches(name.lower(), list(DATASETS), n=1, cutoff=0.5)
-        guess = f"did you mean {close[0]!r}? " if close else ""
-        raise DataError(f"no data set is called {name!r}: {guess}Known: {', '.join(DATASETS)}")
+        raise DataError(f"no data set is called {name!r}: {suggestions.nearest(name, DATASETS)}")
     return DATASETS[name]
