@@ -1,10 +1,7 @@
 """The `picie` command. `picie COMMAND --help` teaches each by example."""
 
 import logging
-import os
-import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,6 +109,33 @@ def demo() -> None:
 
 
 @app.command()
+def results(
+    parameter: Parameters = None,
+    out: Annotated[Path | None, typer.Option(help="Write a row for every run, with its command, to this CSV.")] = None,
+) -> None:
+    """Show what finished runs scored: mean and spread over seeds.
+
+    \b
+    picie results
+    picie results -p dataset=camvid -p epochs=4 --out camvid.csv
+    """
+    from picie_core import places, records, tables
+
+    wanted = _settings(parameter)
+    runs = [
+        run
+        for run in records.finished(places.runs_root())
+        if all(getattr(run.settings, name) == value for name, value in wanted.items())
+    ]
+    if not runs:
+        raise _Refused(f"no finished run below {places.runs_root()} has {parameter or 'a result'}")
+    typer.echo(tables.as_text(tables.over_seeds(records.tidy(runs))))
+    if out:
+        records.write(out, tables.every_run(runs).to_csv(index=False))
+        typer.echo(f"every run: {out}")
+
+
+@app.command()
 def segment(
     run: Annotated[Path, typer.Argument(help="A finished run: its folder, or the folder's name below reports/runs/.")],
     images: Annotated[Path, typer.Option(help="A folder of images, searched with its sub-folders, or one image.")],
@@ -194,31 +218,9 @@ def doctor() -> None:
     \b
     picie doctor
     """
-    import faiss
-    import torch
+    from picie_core import diagnosis
 
-    from picie_core.datasets import DATASETS
-
-    names = "torch torchvision faiss-cpu faiss-gpu lightning-fabric numpy papermill nbval jupyterlab".split()
-    typer.echo(
-        "versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n in names if (v := _version(n)))
-    )
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    cpu = torch.backends.cpu.get_cpu_capability()
-    typer.echo(f"devices     {os.cpu_count()} cores ({cpu}), GPUs: {', '.join(gpus) or 'none'}")
-    faiss_gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    typer.echo(f"faiss       {faiss.__version__}, {faiss_gpus} GPUs in use")
-    if gpus and not faiss_gpus:
-        typer.echo("            this faiss is a CPU build: `make setup LOCK=requirements-gpu.lock` installs the GPU's")
-    home = places.home()
-    typer.echo(f"home        {home} ({shutil.disk_usage(home).free / 2**30:.0f} GB free)")
-    typer.echo(f"runs        {places.runs_root()}\nprepared    {places.prepared_folder()}")
-    typer.echo("data sets")
-    for name, dataset in DATASETS.items():
-        folder = places.data_folder() / dataset.folder if dataset.folder else None
-        state = "embedded" if not dataset.layout else "give --root (data_root)" if folder is None else str(folder)
-        state += "" if folder is None or not dataset.layout else (": there" if folder.is_dir() else ": not there")
-        typer.echo(f"  {name:22} {state}")
+    typer.echo(diagnosis.report())
 
 
 @app.command()
@@ -281,10 +283,3 @@ def _settings(parameter: list[str] | None) -> dict[str, Any]:
     from picie_core.settings import parse
 
     return {name: parse(name, value) for name, value in map(_pair, parameter or [])}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

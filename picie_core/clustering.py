@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from picie_core import draws
+
 
 class ClusteringError(RuntimeError):
     """A clustering that cannot be used; the message says what to try."""
@@ -54,7 +56,7 @@ class MiniBatchKMeans:
     """Mini-batch k-means (Sculley 2010) as the release runs it: k-means on the first batches, then running means.
 
     Feed batches of features with `add`, then call `finish`. The first `init_batches` batches give the first centroids
-    by k-means (faiss) on all of their pixels; every further group of `update_batches` batches is assigned to the
+    by k-means (faiss) on all of their pixels, or on `sample` pixels of each, drawn at random; every further group of `update_batches` batches is assigned to the
     nearest centroid and moves it: count_k += n_k, mu_k <- (1 - n_k / count_k) mu_k + (n_k / count_k) mean_k.
     Centroids are not re-normalised. With fewer batches than `init_batches` it is plain k-means on everything.
 
@@ -63,7 +65,8 @@ class MiniBatchKMeans:
     Attributes:
         k: number of clusters.
         init_batches, update_batches, iterations: see above and `Settings`.
-        seed: of the first centroids.
+        seed: of the first centroids and of the sample.
+        sample: pixels of each of the first batches that are kept; None: all.
         centroids: (k, D) float32 once the first k-means has run.
         counts: pixels behind each centroid, (k,) float64.
     """
@@ -73,14 +76,19 @@ class MiniBatchKMeans:
     update_batches: int
     iterations: int
     seed: int
+    sample: int | None = None
     centroids: Tensor | None = None
     counts: Tensor | None = None
     _waiting: list[Tensor] = field(default_factory=list)
     _squared: float = 0.0
     _seen: int = 0
+    _offered: int = 0
 
     def add(self, points: Tensor) -> None:
         """Take a batch of points, (n, D) float32: the pixels of a batch of images (`flatten`)."""
+        if self.centroids is None:
+            self._offered += len(points)
+            points = self._sampled(points)
         self._waiting.append(points)
         if len(self._waiting) == (self.init_batches if self.centroids is None else self.update_batches):
             self._use()
@@ -107,7 +115,8 @@ class MiniBatchKMeans:
         with torch.autocast(points.device.type, enabled=False):  # sums of millions of points need float32
             if self.centroids is None or self.counts is None:
                 self.centroids = first_centroids(points, self.k, self.iterations, self.seed)
-                self.counts = torch.bincount(self._nearest(points, self.centroids), minlength=self.k).double()
+                counts = torch.bincount(self._nearest(points, self.centroids), minlength=self.k).double()
+                self.counts = counts * (self._offered / len(points))  # a sampled pixel stands for the ones left out
                 return
             nearest = self._nearest(points, self.centroids)
             ones = points.new_zeros(len(points), self.k).scatter_(1, nearest[:, None], 1.0)
@@ -116,6 +125,12 @@ class MiniBatchKMeans:
             rate = (n / self.counts.clamp(min=1)).float()[:, None]
             mean = (ones.T @ points) / n.clamp(min=1).float()[:, None]
             self.centroids = (1 - rate) * self.centroids + rate * mean
+
+    def _sampled(self, points: Tensor) -> Tensor:
+        if self.sample is None or self.sample >= len(points):
+            return points
+        rows = draws.generator((self.seed, len(self._waiting))).choice(len(points), self.sample, replace=False)
+        return points[torch.from_numpy(rows).to(points.device)]
 
     def _nearest(self, points: Tensor, centroids: Tensor) -> Tensor:
         """Nearest centroid of each point, (n,). No copy of the points is made: at full size they are many gigabytes."""

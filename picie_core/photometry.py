@@ -4,6 +4,7 @@ Order and definitions are torchvision's and the release's: brightness, contrast,
 greyscale, Gaussian blur.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,12 +76,13 @@ def apply(images: Tensor, photometry: Photometry) -> Tensor:
         for name, values in vars(photometry).items()
     }
     images = (images * p["brightness"]).clamp_(0, 1)
-    mean = grey(images).mean(dim=(2, 3), keepdim=True)
+    mean = grey(images.mean(dim=(2, 3), keepdim=True))
     images = images.mul_(p["contrast"]).add_((1 - p["contrast"]) * mean).clamp_(0, 1)
-    images = _mix_with_grey(images, p["saturation"])
-    images = _only(photometry.hue != 0, images, lambda some, rows: shift_hue(some, p["hue"][rows]))
-    images = _only(photometry.saturated != 1, images, lambda some, rows: _mix_with_grey(some, p["saturated"][rows]))
-    return _only(photometry.sigma > 0, images, lambda some, rows: blur(some, p["sigma"][rows].flatten()))
+    _change(photometry.saturation != 1, images, lambda some, rows: _mix_with_grey(some, p["saturation"][rows]))
+    _change(photometry.hue != 0, images, lambda some, rows: shift_hue(some, p["hue"][rows]))
+    _change(photometry.saturated != 1, images, lambda some, rows: _mix_with_grey(some, p["saturated"][rows]))
+    _change(photometry.sigma > 0, images, lambda some, rows: blur(some, p["sigma"][rows].flatten()))
+    return images
 
 
 def grey(images: Tensor) -> Tensor:
@@ -91,21 +93,20 @@ def grey(images: Tensor) -> Tensor:
 
 def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue of (B, 3, H, W) images in [0, 1] by `shift` turns (B, 1, 1, 1), saturation and value kept (HSV)."""
+    value, chroma = images.amax(dim=1), images.amin(dim=1)
+    torch.sub(value, chroma, out=chroma)
     red, green, blue = images.unbind(1)
-    value = torch.maximum(torch.maximum(red, green), blue)
-    chroma = value - torch.minimum(torch.minimum(red, green), blue)
-    safe = torch.where(chroma > 0, chroma, 1.0)
-    sextant = torch.where(
-        value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    sextant = sextant + 6 * shift[:, 0]
-    channels = []
-    for offset in (5, 3, 1):
+    # the hue in sixths of a turn, relative to the channel that is largest: red 0, green 2, blue 4
+    sextant = torch.where(value == green, (blue - red).add_(chroma, alpha=2), (red - green).add_(chroma, alpha=4))
+    sextant = torch.where(value == red, green - blue, sextant)
+    sextant.div_(torch.where(chroma > 0, chroma, 1.0)).add_(6 * shift[:, 0])
+    turned = torch.empty_like(images)
+    for channel, offset in zip(turned.unbind(1), (5, 3, 1), strict=True):
         k = torch.remainder(sextant + offset, 6)
-        channels.append(value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1))
-    return torch.stack(channels, dim=1)
+        # a channel lacks the whole chroma in the sixths 1 to 3, and less and less of it towards 0 and 4
+        lack = k.sub_(2).abs_().neg_().add_(2).clamp_(0, 1)
+        torch.addcmul(value, lack, chroma, value=-1, out=channel)
+    return turned
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
@@ -128,12 +129,11 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _mix_with_grey(images: Tensor, share: Tensor) -> Tensor:
-    return (images * share + (1 - share) * grey(images)).clamp_(0, 1)
+    return (images * share).add_((1 - share) * grey(images)).clamp_(0, 1)
 
 
-def _only(gate: np.ndarray, images: Tensor, change) -> Tensor:
-    """`change` the images where the gate is open; the rest are not computed at all."""
+def _change(gate: np.ndarray, images: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """`change` the images where the gate is open, in place; the rest are not computed at all."""
     rows = torch.as_tensor(np.flatnonzero(gate), device=images.device)
-    if len(rows) == 0:
-        return images
-    return images.index_copy(0, rows, change(images[rows], rows))
+    if len(rows):
+        images[rows] = change(images[rows], rows)

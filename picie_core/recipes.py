@@ -47,6 +47,7 @@ RECIPES: Mapping[str, Values] = {
     "ours": {
         "learning_rate": 1e-3,
         "kmeans_init_batches": 50,
+        "kmeans_points": 4096,
         "kmeans_update_batches": 20,
         "kmeans_batchnorm": "batch",
         "balance": "inverse",
@@ -97,3 +98,34 @@ DATASETS: Mapping[str, Values] = {
     "voc21": {"num_clusters": 21},
     "folder": {"num_clusters": 12},
 }
+
+
+def resolve(values: Values, defaults: Values) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was given, completed by the tables.
+
+    Args:
+        values: what the caller gave; its `dataset` is one of `DATASETS`.
+        defaults: name -> default of every setting, `recipe`, `scale` and `dataset` among them.
+
+    Returns:
+        name -> value, in the order of `defaults`, and name -> where it came from: `explicit`, `dataset camvid`,
+        `recipe paper`, `scale small` or `default`.
+    """
+    recipe, scale, dataset = (str(values.get(axis, defaults[axis])) for axis in ("recipe", "scale", "dataset"))
+    layers: list[tuple[str, Values]] = [
+        ("explicit", values),
+        (f"dataset {dataset}", DATASETS[dataset]),
+        (f"recipe {recipe}", RECIPES.get(recipe, {})),
+        (f"scale {scale}", SCALES.get(scale, {})),
+        ("default", defaults),
+    ]
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, layer in layers:
+        for name, value in layer.items():
+            if name not in merged:
+                merged[name], sources[name] = value, source
+    for name, (base, factors) in FACTORS.items():
+        if sources[name] == "default" and recipe in factors and str(merged[base]).removesuffix(".0").isdigit():
+            merged[name], sources[name] = int(float(merged[base])) * factors[recipe], f"recipe {recipe}"
+    return {name: merged[name] for name in defaults}, sources

@@ -11,6 +11,7 @@ checkpoint/        while the run is going on
 
 import io
 import json
+import logging
 import os
 import platform
 import shutil
@@ -31,6 +32,8 @@ from torch import Tensor
 from picie_core.classes import ClassTable
 from picie_core.metrics import Scores, score
 from picie_core.settings import Settings
+
+log = logging.getLogger(__name__)
 
 TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "metric", "value"]
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
@@ -94,9 +97,14 @@ def load(folder: Path) -> Run:
 
 
 def finished(root: Path) -> list[Run]:
-    """Every finished run under a runs' root, oldest first."""
-    found = sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime)
-    return [load(file.parent) for file in found]
+    """Every finished run under a runs' root, oldest first; one that cannot be read is named in a warning."""
+    found = []
+    for file in sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime):
+        try:
+            found.append(load(file.parent))
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("left out %s, which cannot be read: %s. Delete the folder to have it made again", file, error)
+    return found
 
 
 def tidy(runs: Iterable[Run]) -> pd.DataFrame:
@@ -107,7 +115,7 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
         s = run.settings
         explicit = {name: s.values()[name] for name in s.explicit}
         common = {
-            "method": s.method + ("+H" if s.num_overclusters else ""),
+            "method": method_name(s),
             "dataset": s.dataset,
             "recipe": s.recipe,
             "seed": s.seed,
@@ -118,6 +126,11 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
         values = {} if run.scores is None else {"accuracy": run.scores.accuracy, "mean_iou": run.scores.mean_iou}
         rows += [common | {"metric": metric, "value": value} for metric, value in values.items()]
     return pd.DataFrame(rows, columns=TIDY)
+
+
+def method_name(settings: Settings) -> str:
+    """What tables tell methods apart by: the method, and `+H` where it overclusters."""
+    return settings.method + ("+H" if settings.num_overclusters else "")
 
 
 def write(file: Path, content: str | bytes) -> None:

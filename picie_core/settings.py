@@ -67,6 +67,9 @@ class Settings(BaseModel):
         place=True,
     )
     val_images: int | None = knob(None, "at most so many validation images, likewise; none: all", ge=1, place=True)
+    scored_split: Literal["val", "train"] = knob(
+        "val", "the split whose labels the score looks at; development is done on train", before="val"
+    )
     on_bad_image: Literal["error", "skip"] = knob(
         "error", "stop at an image that cannot be used, or leave it out", place=True
     )
@@ -113,6 +116,12 @@ class Settings(BaseModel):
     )
     kmeans_batch_size: int = knob(16, "images a batch in clustering; COCO: paper 128, release 256 [3]", ge=1)
     kmeans_init_batches: int = knob(50, "batches behind the first centroids: paper 50, release 20 [3]", ge=1)
+    kmeans_points: int | None = knob(
+        None,
+        "pixels per cluster behind the first centroids, a random sample of those batches; none: every pixel",
+        ge=1,
+        before=None,
+    )
     kmeans_update_batches: int = knob(20, "batches behind each later update: paper 20, release 1 [3]", ge=1)
     kmeans_iterations: int = knob(20, "iterations of the first k-means", ge=1, le=1000)
     kmeans_batchnorm: Literal["batch", "running"] = knob(
@@ -143,6 +152,9 @@ class Settings(BaseModel):
 
     # places and execution
     device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps", place=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    views_memory: int = knob(
+        1024, "MB for an epoch's views, kept from pass to pass as far as they fit", ge=0, place=True
+    )
     workers: int | None = knob(None, "threads that decode images in prepare; none: one a core", ge=1, place=True)
     runs_root: Path | None = knob(None, "where run folders lie; none: PICIE_RUNS, else reports/runs", place=True)
     fresh: bool = knob(False, "train again even when the run exists", place=True)
@@ -153,7 +165,9 @@ class Settings(BaseModel):
         unknown = [name for name in values if name not in fields]
         if unknown:
             raise SettingsError("\n".join(_unknown(name) for name in unknown))
-        merged, sources = _resolve(type(self), values)
+        if (dataset := str(values.get("dataset", fields["dataset"].default))) not in recipes.DATASETS:
+            raise SettingsError(f"dataset = {dataset!r}: {suggestions.nearest(dataset, recipes.DATASETS)}")
+        merged, sources = recipes.resolve(values, {name: field.default for name, field in fields.items()})
         try:
             super().__init__(**merged)
         except ValidationError as error:
@@ -243,31 +257,6 @@ def parse(name: str, text: str) -> Any:
         return TypeAdapter(kind).validate_python(None if nothing else text.strip())
     except ValidationError as error:
         raise SettingsError("\n".join(_wrong(name, field, e, "explicit") for e in error.errors())) from None
-
-
-def _resolve(settings: type[Settings], values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Explicit values and the tables merged, with the source of each."""
-    fields = settings.model_fields
-    recipe, scale, dataset = (str(values.get(axis, fields[axis].default)) for axis in ("recipe", "scale", "dataset"))
-    if dataset not in recipes.DATASETS:
-        raise SettingsError(f"dataset = {dataset!r}: {suggestions.nearest(dataset, recipes.DATASETS)}")
-    layers: list[tuple[str, Mapping[str, Any]]] = [
-        ("explicit", values),
-        (f"dataset {dataset}", recipes.DATASETS[dataset]),
-        (f"recipe {recipe}", recipes.RECIPES.get(recipe, {})),
-        (f"scale {scale}", recipes.SCALES.get(scale, {})),
-        ("default", {name: field.default for name, field in fields.items()}),
-    ]
-    merged: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for source, layer in layers:
-        for name, value in layer.items():
-            if name not in merged:
-                merged[name], sources[name] = value, source
-    for name, (base, factors) in recipes.FACTORS.items():
-        if sources[name] == "default" and recipe in factors and str(merged[base]).removesuffix(".0").isdigit():
-            merged[name], sources[name] = int(float(merged[base])) * factors[recipe], f"recipe {recipe}"
-    return {name: merged[name] for name in fields}, sources
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

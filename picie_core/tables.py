@@ -2,15 +2,17 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from picie_core import places, records
+from picie_core.records import Run
+from picie_core.settings import Settings
 
 NAMES = {
     "picie": "PiCIE", "picie+H": "PiCIE+H", "untrained": "no training, k-means", "rgb": "k-means on RGB",
@@ -21,6 +23,9 @@ NAMES = {
 COLUMNS = ["dataset", "method", "recipe", "accuracy mean", "accuracy sd", "mIoU mean", "mIoU sd", "seeds", "seconds",
            "settings"]  # fmt: skip
 """Of `over_seeds`."""
+
+MACHINE = {"data_root", "weights_file", "runs_root", "device", "workers", "views_memory", "fresh", "keep_checkpoint"}
+"""Settings that say where a run is made, and nothing about what it is."""
 
 PAPER_NAMES = {"picie": "PiCIE", "picie+H": "PiCIE+H", "untrained": "No Train"}
 
@@ -154,14 +159,52 @@ def as_text(table: pd.DataFrame) -> str:
     return shown.to_string(index=False, float_format=lambda v: f"{v:.1f}", na_rep="") + "\n"
 
 
+def every_run(runs: Iterable[Run]) -> pd.DataFrame:
+    """One row a finished run, to be read and to be made again.
+
+    Returns:
+        Columns dataset, method, recipe, seed, scored (the split), accuracy, mIoU (percent; none without labels),
+        seconds, commit (of the code; `+` after it: with changes of its own), command. Sorted by the first four.
+    """
+    rows = []
+    for run in runs:
+        s, scores = run.settings, run.scores
+        rows.append(
+            {
+                "dataset": s.dataset,
+                "method": NAMES.get(name := records.method_name(s), name),
+                "recipe": s.recipe,
+                "seed": s.seed,
+                "scored": s.scored_split,
+                "accuracy": scores and round(scores.accuracy, 2),
+                "mIoU": scores and round(scores.mean_iou, 2),
+                "seconds": round(run.result["seconds"], 1),
+                "commit": (run.result["commit"] or "")[:12] + "+" * (run.result["commit"] or "").endswith("+"),
+                "command": command(s),
+            }
+        )
+    columns = ["dataset", "method", "recipe", "seed", "scored", "accuracy", "mIoU", "seconds", "commit", "command"]
+    return pd.DataFrame(rows, columns=columns).sort_values([*columns[:4], "command"], ignore_index=True)
+
+
+def command(settings: Settings) -> str:
+    """The command line that makes a run of these settings; `DIR` stands for the folder of the data."""
+    given = {name: settings.values()[name] for name in settings.explicit if name not in MACHINE}
+    given |= {"data_root": "DIR"} if settings.data_root else {}
+    return " ".join(["picie run 00 -p overrides={}", *(f"-p {n}={_plain(v)}" for n, v in sorted(given.items()))])
+
+
 def results(root: Path | None = None) -> pd.DataFrame:
     """Tidy rows of every finished run under a runs' root (default: the workbook's)."""
     return records.tidy(records.finished(root or places.runs_root()))
 
 
 def _without_seed(explicit: str) -> str:
-    places_and_seed = {"seed", "data_root", "runs_root", "device", "workers", "fresh", "keep_checkpoint"}
-    return json.dumps({k: v for k, v in json.loads(explicit).items() if k not in places_and_seed}, sort_keys=True)
+    return json.dumps({k: v for k, v in json.loads(explicit).items() if k not in MACHINE | {"seed"}}, sort_keys=True)
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool | None) else f"{value}"
 
 
 def _check_alike(runs: pd.DataFrame) -> None:

@@ -54,12 +54,12 @@ def run(settings: Settings) -> Run:
 
 
 def splits(settings: Settings) -> tuple[Prepared, Prepared]:
-    """The prepared training split at `base_size` and validation split at `image_size`."""
+    """The prepared training split at `base_size` and the split that is scored at `image_size`."""
     s = settings
     common = {"root": s.data_root, "on_bad_image": s.on_bad_image, "workers": s.workers}
     return (
         prepare(s.dataset, split="train", size=s.base_size, limit=s.train_images, **common),
-        prepare(s.dataset, split="val", size=s.image_size, limit=s.val_images, **common),
+        prepare(s.dataset, split=s.scored_split, size=s.image_size, limit=s.val_images, **common),
     )
 
 

@@ -1,7 +1,8 @@
 """The two views of an image: photometric and geometric transforms put together (sections 3.3.1 and 3.3.2).
 
 View 1 is f(G(P1(x))): the transformed image is embedded. View 2 is G(f(P2(x))): the embedding is transformed.
-Clustering, labelling and training of an epoch see the same views, for they are functions of (seed, epoch, image).
+Clustering, labelling and training of an epoch see the same views, for they are functions of (seed, epoch, image). What
+the network is to see is a picture, uint8 as the stored ones are (and as the release's are).
 """
 
 import numpy as np
@@ -27,13 +28,6 @@ def normalise(images: Tensor) -> Tensor:
     return (images - mean) / std
 
 
-def to_pictures(images: Tensor) -> np.ndarray:
-    """What `normalise` made, as pictures again: (B, 3, H, W) -> uint8 (B, H, W, 3)."""
-    mean, std = (torch.tensor(v, dtype=images.dtype, device=images.device)[:, None, None] for v in (MEAN, STD))
-    pixels = (images * std + mean).clamp(0, 1) * 255
-    return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-
-
 def resize(images: Tensor, size: int) -> Tensor:
     """(B, 3, n, n) -> (B, 3, size, size), bilinear with antialiasing."""
     if images.shape[-1] == size:
@@ -46,8 +40,13 @@ def plain(images: Tensor, size: int) -> Tensor:
     return normalise(resize(to_float(images), size))
 
 
+def to_uint8(images: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1] -> the nearest uint8, (B, H, W, 3)."""
+    return images.mul(255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
 def first(settings: Settings, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
-    """View 1's input of the network: P1 at the stored size, then G.
+    """View 1's picture: P1 at the stored size, then G.
 
     Args:
         settings: what transforms there are.
@@ -56,17 +55,17 @@ def first(settings: Settings, epoch: int, images: Tensor, indices: np.ndarray) -
         indices: (B,) the images' numbers in the data set.
 
     Returns:
-        float32 (B, 3, image_size, image_size), normalised.
+        uint8 (B, image_size, image_size, 3).
     """
     transformed = _photometric(settings, epoch, 1, images, indices)
     if not settings.geometric:
-        return normalise(resize(transformed, settings.image_size))
-    return normalise(geometry.apply(transformed, geometry.draw(settings, epoch, indices), settings.image_size))
+        return to_uint8(resize(transformed, settings.image_size))
+    return to_uint8(geometry.apply(transformed, geometry.draw(settings, epoch, indices), settings.image_size))
 
 
 def second(settings: Settings, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
-    """View 2's input of the network: P2 at the stored size, then an antialiased resize; G comes after the network."""
-    return normalise(resize(_photometric(settings, epoch, 2, images, indices), settings.image_size))
+    """View 2's picture: P2 at the stored size, then an antialiased resize; G comes after the network."""
+    return to_uint8(resize(_photometric(settings, epoch, 2, images, indices), settings.image_size))
 
 
 def warp(settings: Settings, epoch: int, maps: Tensor, indices: np.ndarray) -> Tensor:
@@ -81,3 +80,51 @@ def _photometric(settings: Settings, epoch: int, view: int, images: Tensor, indi
     if not settings.photometric:
         return pixels
     return photometry.apply(pixels, photometry.draw(settings, epoch, view, indices))
+
+
+class Views:
+    """The views' pictures of one epoch after another: each made once where it can be kept, else whenever it is asked for.
+
+    The passes of an epoch see the same views, and making one costs more than keeping it. As many are kept, of the
+    images with the lowest numbers, as `views_memory` holds; they lie where the images come from.
+
+    Args:
+        settings: `image_size`, `views_memory`, and what `first` and `second` need.
+        num_images: of the training split.
+    """
+
+    def __init__(self, settings: Settings, num_images: int) -> None:
+        self.settings = settings
+        side = settings.image_size
+        self.shape = (min(num_images, settings.views_memory * 2**20 // (len(_VIEWS) * side * side * 3)), side, side, 3)
+        self.epoch: int | None = None
+        self.kept: dict[int, Tensor] = {}
+        self.known: dict[int, np.ndarray] = {}
+
+    def get(self, v: int, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
+        """View `v` (1 or 2) of a batch, uint8 (B, image_size, image_size, 3); for the arguments see `first`."""
+        if v not in self.kept:
+            self.kept[v] = torch.empty(self.shape, dtype=torch.uint8, device=images.device)
+        if epoch != self.epoch:
+            self.epoch, self.known = epoch, {view: np.zeros(self.shape[0], dtype=bool) for view in _VIEWS}
+        fits = indices < self.shape[0]
+        known = fits.copy()
+        known[fits] = self.known[v][indices[fits]]
+        if not known.any():
+            found = self._make(v, epoch, images, indices)
+        else:
+            found = self.kept[v][indices.clip(max=self.shape[0] - 1)]
+            if not known.all():
+                found[~known] = self._make(v, epoch, images[~known], indices[~known])
+        new = fits & ~known
+        if new.any():
+            self.kept[v][indices[new]] = found[new]
+            self.known[v][indices[new]] = True
+        return found
+
+    def _make(self, v: int, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):  # pictures are made in float32 whatever the network's
+            return _VIEWS[v](self.settings, epoch, images, indices)
+
+
+_VIEWS = {1: first, 2: second}

@@ -24,7 +24,7 @@ LAYERS = (
     "scenes datasets views photometry geometry network clustering losses metrics records lock progress",
     "methods evaluation",
     "training",
-    "figures tables grid execution segmentation publishing benchmark cli __main__",
+    "figures tables grid execution segmentation publishing benchmark diagnosis cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 LONGEST = 300  # lines of a module

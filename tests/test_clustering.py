@@ -76,6 +76,31 @@ def test_fewer_batches_than_asked_is_plain_k_means_on_everything():
     assert inertia == pytest.approx(float(distance.mean()), rel=1e-5)
 
 
+def test_a_sample_stands_for_the_pixels_it_was_drawn_from(monkeypatch):
+    """Of 3 batches of 400 pixels 50 each go into the first k-means; the counts are those of all 1,200."""
+    seen = []
+    whole = clustering.first_centroids
+    monkeypatch.setattr(
+        clustering, "first_centroids", lambda points, *rest: (seen.append(points), whole(points, *rest))[1]
+    )
+    centres = torch.eye(3) * 10
+    batches = [centres[torch.arange(400) % 3] + 0.1 * points(400, seed=i) for i in range(4)]
+    kmeans = MiniBatchKMeans(3, 3, 1, 20, 1, sample=50)
+    for batch in batches[:3]:
+        kmeans.add(batch)
+    (used,) = seen
+    assert used.shape == (150, 3)
+    for number, part in enumerate(used.split(50)):  # without repetition, from its own batch
+        rows = (part[:, None] == batches[number]).all(dim=2).int().argmax(dim=1)
+        assert torch.equal(batches[number][rows], part)
+        assert len(rows.unique()) == 50
+    assert kmeans.counts.sum() == pytest.approx(1200)
+    before = kmeans.counts.clone()
+    kmeans.add(batches[3])  # later batches are used whole
+    assert (kmeans.counts - before).sum() == pytest.approx(400)
+    assert torch.cdist(centres, kmeans.centroids).min(dim=1).values.max() < 0.2
+
+
 def test_faiss_sees_every_point():
     """faiss takes at most 256 points a cluster unless told not to: of 2 x 40,000 points it must use all."""
     n = 40_000

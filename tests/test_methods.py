@@ -177,7 +177,7 @@ def test_clustering_sees_the_features_of_that_mode(tiny, rule):
         patch.setattr(clustering.MiniBatchKMeans, "add", lambda self, points: fed.append(points))
         batch = batches(first)[0]
         with torch.no_grad():
-            raw = method.network.conv(views.first(method.settings, 0, batch.images, batch.indices))
+            raw = method.network.conv(views.plain(views.first(method.settings, 0, batch.images, batch.indices), SIZE))
         with torch.no_grad():
             first.step(batch)
     if rule == "batch":

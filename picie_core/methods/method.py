@@ -5,6 +5,7 @@ consists of. `passes` is a generator: what a method has to do between two passes
 two `yield`s.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -111,12 +112,14 @@ class Method(nn.Module):
     def kmeans(self, k: int, *key: int | str) -> MiniBatchKMeans:
         """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`."""
         s = self.settings
+        first = min(s.kmeans_init_batches, math.ceil(self.num_images / s.kmeans_batch_size))
         return MiniBatchKMeans(
             k,
-            s.kmeans_init_batches,
+            first,
             s.kmeans_update_batches,
             s.kmeans_iterations,
             draws.seed((s.seed, "kmeans", k, *key)),
+            s.kmeans_points and math.ceil(s.kmeans_points * k / first),
         )
 
     def clustering_pass(self, name: str, step: Callable[[Batch], None], *key: int | str) -> Pass:

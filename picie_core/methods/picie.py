@@ -27,6 +27,7 @@ class Picie(Method):
     maps lie in G's frame.
     """
 
+    results_version = 2  # views are uint8 pictures
     learns = True
 
     def __init__(self, settings: Settings, num_images: int) -> None:
@@ -36,6 +37,7 @@ class Picie(Method):
         self.sizes = (settings.num_clusters, *([settings.num_overclusters] if settings.num_overclusters else []))
         self.views = (1, 2) if settings.clusterings == "two" else (1,)
         self.passes_an_epoch = len(self.views) + 2
+        self.pictures = views.Views(settings, num_images)
         side = math.ceil(settings.image_size / 4)
         self.labels: dict[Clustering, Tensor] = {}
         self.weights: dict[Clustering, Tensor] = {}
@@ -52,10 +54,9 @@ class Picie(Method):
     def view(self, v: int, epoch: int, batch: Batch) -> Tensor:
         """Unit features of view `v` in `epoch`, (B, D, h, h): f(G(P1(x))) or G(f(P2(x))); normalised after G."""
         s = self.settings
-        if v == 1:
-            return self.embedding(views.first(s, epoch, batch.images, batch.indices))
-        raw = self.network(views.second(s, epoch, batch.images, batch.indices))
-        return network.embed(views.warp(s, epoch, raw, batch.indices))
+        pictures = self.pictures.get(v, epoch, batch.images, batch.indices)
+        raw = self.network(views.plain(pictures, s.image_size))
+        return network.embed(raw if v == 1 else views.warp(s, epoch, raw, batch.indices))
 
     def prototypes(self, v: int, k: int) -> Tensor:
         """mu of view `v`, (k, D)."""
