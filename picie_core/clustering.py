@@ -56,8 +56,9 @@ class MiniBatchKMeans:
     """Mini-batch k-means (Sculley 2010) as the release runs it: k-means on the first batches, then running means.
 
     Feed batches of features with `add`, then call `finish`. The first `init_batches` batches give the first centroids
-    by k-means (faiss) on all of their pixels, or on `sample` pixels of each, drawn at random; every further group of `update_batches` batches is assigned to the
-    nearest centroid and moves it: count_k += n_k, mu_k <- (1 - n_k / count_k) mu_k + (n_k / count_k) mean_k.
+    by k-means (faiss) on all of their pixels, or on `sample` pixels of each, drawn at random; every further group of
+    `update_batches` batches is assigned to the nearest centroid and moves it: count_k += n_k,
+    mu_k <- (1 - n_k / count_k) mu_k + (n_k / count_k) mean_k.
     Centroids are not re-normalised. With fewer batches than `init_batches` it is plain k-means on everything.
 
     Difference from the release: an incomplete last group is used, not dropped.

@@ -28,10 +28,10 @@ def report() -> str:
     """The diagnosis as text, a subject a line."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     faiss_gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    home = places.home()
+    cpu, home = torch.backends.cpu.get_cpu_capability(), places.home()
     lines = [
         "versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n in PACKAGES if (v := _version(n))),
-        f"devices     {os.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), GPUs: {', '.join(gpus) or 'none'}",
+        f"devices     {os.cpu_count()} cores ({cpu}), GPUs: {', '.join(gpus) or 'none'}",
         f"faiss       {faiss.__version__}, {faiss_gpus} GPUs in use",
     ]
     if gpus and not faiss_gpus:

@@ -83,7 +83,7 @@ def _photometric(settings: Settings, epoch: int, view: int, images: Tensor, indi
 
 
 class Views:
-    """The views' pictures of one epoch after another: each made once where it can be kept, else whenever it is asked for.
+    """The pictures of both views, epoch after epoch: made once where they can be kept, else whenever asked for.
 
     The passes of an epoch see the same views, and making one costs more than keeping it. As many are kept, of the
     images with the lowest numbers, as `views_memory` holds; they lie where the images come from.
@@ -110,16 +110,13 @@ class Views:
         fits = indices < self.shape[0]
         known = fits.copy()
         known[fits] = self.known[v][indices[fits]]
-        if not known.any():
-            found = self._make(v, epoch, images, indices)
-        else:
-            found = self.kept[v][indices.clip(max=self.shape[0] - 1)]
-            if not known.all():
-                found[~known] = self._make(v, epoch, images[~known], indices[~known])
-        new = fits & ~known
-        if new.any():
-            self.kept[v][indices[new]] = found[new]
-            self.known[v][indices[new]] = True
+        have, missing, new = np.flatnonzero(known), np.flatnonzero(~known), np.flatnonzero(fits & ~known)
+        found = images.new_empty((len(indices), *self.shape[1:]))
+        found[have] = self.kept[v][indices[have]]
+        if len(missing):
+            found[missing] = self._make(v, epoch, images[missing], indices[missing])
+        self.kept[v][indices[new]] = found[new]
+        self.known[v][indices[new]] = True
         return found
 
     def _make(self, v: int, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
