@@ -62,11 +62,11 @@ def confusions(
     if data.labels is None or data.classes is None:
         raise ValueError(f"the split in {data.folder} has no labels: nothing to compare the clusters with")
     matrices: dict[str, np.ndarray] = {}
-    shape = (len(data.classes.names), method.settings.num_clusters)
+    classes = len(data.classes.names)
     for indices, found in predictions(method, data, batch_size, device):
         labels = data.labels[indices]
         for name, clusters in found.items():
-            counts = metrics.confusion(labels, clusters, *shape)
+            counts = metrics.confusion(labels, clusters, classes, method.clusters(name))
             matrices[name] = matrices.get(name, 0) + counts
         tick(len(indices))
     return matrices

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from picie_core.classes import VOID
+
 
 def balance_weights(counts: Tensor, rule: str) -> Tensor:
     """The weight of each cluster in the cross-entropy ("we apply a balance term for each cluster").
@@ -50,6 +52,20 @@ def two_view_loss(within: Tensor, cross: Tensor) -> Tensor:
         cross: sum of the two cross-view losses (eq. 11).
     """
     return (within / 2 + cross / 2) / 2
+
+
+def supervised_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy on ground truth, the mean over labelled pixels; 0 where a batch has none.
+
+    Args:
+        logits: (B, K, H, W).
+        labels: classes 0..K-1 or 255 (void), (B, H, W) integers.
+
+    Returns:
+        A scalar.
+    """
+    total = F.cross_entropy(logits.float(), labels.long(), ignore_index=VOID, reduction="sum")
+    return total / (labels != VOID).sum().clamp(min=1)
 
 
 def view_difference(first: Tensor, second: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from picie_core import draws
+from picie_core import draws, photometry, views
 from picie_core.settings import Settings, SettingsError
 
 LEVELS = ("layer1", "layer2", "layer3", "layer4")
+_DEPTH = {"fpn": 4, "res12": 1, "res12_layer2": 2}  # levels of a trunk
 
 
 class Network(nn.Module):
@@ -20,25 +21,39 @@ class Network(nn.Module):
     The pyramid has one 1x1 convolution with bias a level and no smoothing (supplement S1). `direct`: every level is
     upsampled straight to 1/4 of the input and all are summed, as the supplement says; `cascade`: from the coarsest,
     upsample to the next level's size and add, as the release does. The two differ by about 10 % of the output's norm.
+    A shallow trunk (IIC-res12) has no pyramid: its features are those of its last level.
+
+    Args:
+        backbone: without the levels that the trunk does not use.
+        settings: `trunk`, `fpn`, `feature_dim`, `sobel`.
+
+    Attributes:
+        channels: of the features: `feature_dim`, or the last level's.
     """
 
-    def __init__(
-        self, backbone: torchvision.models.ResNet, channels: tuple[int, ...], feature_dim: int, fpn: str
-    ) -> None:
+    def __init__(self, backbone: torchvision.models.ResNet, settings: Settings) -> None:
         super().__init__()
         self.backbone = backbone
-        self.lateral = nn.ModuleList(nn.Conv2d(c, feature_dim, kernel_size=1) for c in channels)
-        self.fpn = fpn
+        self.levels = LEVELS[: _DEPTH[settings.trunk]]
+        self.fpn, self.sobel = settings.fpn, settings.sobel
+        widths = [_out_channels(getattr(backbone, level)) for level in self.levels]
+        pyramid = settings.trunk == "fpn"
+        self.lateral = nn.ModuleList(nn.Conv2d(c, settings.feature_dim, kernel_size=1) for c in widths if pyramid)
+        self.channels = settings.feature_dim if pyramid else widths[-1]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) -> raw features (B, feature_dim, ceil(H / 4), ceil(W / 4))."""
+        """Normalised images (B, 3, H, W) -> raw features (B, channels, ceil(H / 4), ceil(W / 4))."""
         net = self.backbone
+        if self.sobel:
+            images = torch.cat([images, gradients(images)], dim=1)
         x = images.contiguous(memory_format=torch.channels_last)  # 1.7 times as fast as the default on a CPU
         x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
         levels = []
-        for name, lateral in zip(LEVELS, self.lateral, strict=True):
+        for number, name in enumerate(self.levels):
             x = getattr(net, name)(x)
-            levels.append(lateral(x))
+            levels.append(self.lateral[number](x) if self.lateral else x)
+        if not self.lateral:
+            return _upsample(x, levels[0])
         if self.fpn == "direct":
             return sum((_upsample(level, levels[0]) for level in levels[1:]), start=levels[0])
         top = levels.pop()
@@ -53,6 +68,26 @@ def embed(features: Tensor) -> Tensor:
     return F.normalize(features.float(), dim=1)
 
 
+def gradients(images: Tensor) -> Tensor:
+    """Image gradients dx and dy: Sobel's filter (left minus right, above minus below) on the grey picture in [0, 1],
+    zeros around it, as IIC: normalised images (B, 3, H, W) -> (B, 2, H, W), -4 to 4."""
+    grey = photometry.grey(views.denormalise(images))
+    dx = grey.new_tensor([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
+    return F.conv2d(grey, torch.stack([dx, dx.T])[:, None], padding=1)
+
+
+def classifier(channels: int, k: int, device: torch.device | str = "cpu", bias: bool = True) -> nn.Conv2d:
+    """A linear classifier of pixels, a 1x1 convolution, for `draw_classifier` to fill."""
+    return nn.Conv2d(channels, k, kernel_size=1, bias=bias, device="meta").to_empty(device=device)
+
+
+def draw_classifier(layer: nn.Conv2d, key: draws.Key, std: float = 0.01) -> nn.Conv2d:
+    """Give a classifier weights N(0, std), a function of the key, and bias 0: as the release, where std is 0.01."""
+    state = {"weight": torch.from_numpy(draws.generator(key).normal(0, std, layer.weight.shape))}
+    layer.load_state_dict(state if layer.bias is None else state | {"bias": torch.zeros(len(layer.bias))})
+    return layer
+
+
 def build(settings: Settings) -> Network:
     """The network of a run, its weights drawn from the run's seed or read from torchvision's ImageNet weights.
 
@@ -65,12 +100,14 @@ def build(settings: Settings) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(draws.seed((settings.seed, "network")))  # manual_seed would seed GPUs too
         backbone = getattr(torchvision.models, settings.backbone)(weights=None)
-        channels = tuple(_out_channels(getattr(backbone, level)) for level in LEVELS)
-        del backbone.fc, backbone.avgpool
-        network = Network(backbone, channels, settings.feature_dim, settings.fpn)
+        for part in ("fc", "avgpool", *LEVELS[_DEPTH[settings.trunk] :]):
+            delattr(backbone, part)
+        if settings.sobel:
+            backbone.conv1 = _wider(backbone.conv1)
+        network = Network(backbone, settings)
     if settings.pretrained:
         weights = imagenet_weights(settings.backbone, settings.weights_file)
-        backbone.load_state_dict({name: w for name, w in weights.items() if not name.startswith("fc.")})
+        backbone.load_state_dict({n: w for n, w in weights.items() if hasattr(backbone, n.partition(".")[0])})
     return network.to(memory_format=torch.channels_last)
 
 
@@ -110,6 +147,13 @@ def _read_weights(file: Path, name: str, digest: str) -> dict[str, Tensor]:
             "delete the file and fetch it again, or give pretrained = False"
         )
     return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _wider(conv: nn.Conv2d) -> nn.Conv2d:
+    """The first convolution for 5 channels instead of 3, drawn as torchvision draws it."""
+    wider = nn.Conv2d(5, conv.out_channels, conv.kernel_size[0], conv.stride[0], conv.padding[0], bias=False)
+    nn.init.kaiming_normal_(wider.weight, mode="fan_out", nonlinearity="relu")
+    return wider
 
 
 def _out_channels(level: nn.Module) -> int:

@@ -1,6 +1,7 @@
 """Where a setting's value comes from when nobody gives one: the data set's, the recipe's and the scale's tables.
 
-Precedence: explicit value > `DATASETS` > `RECIPES` (and `FACTORS`) > `SCALES` > the field's default in `Settings`.
+Precedence: explicit value > `METHODS` > `DATASETS` > `RECIPES` (and `FACTORS`) > `SCALES` > the field's default in
+`Settings`.
 
 A recipe fixes every point where the paper and the authors' release differ:
 
@@ -66,6 +67,23 @@ RECIPES: Mapping[str, Values] = {
     },
 }
 
+# What a method has of its own, whatever the recipe. (PiCIE's release holds neither IIC nor supervised training.)
+METHODS: Mapping[str, Values] = {
+    "deepcluster": {"classifier": "parametric"},  # Table 1: "Linear"
+    "iic": {  # IIC's own preprocessing and rate, which paper and supplement keep for it
+        "learning_rate": 1e-4,
+        "brightness": 0.4,
+        "contrast": 0.4,
+        "saturation": 0.4,
+        "hue": 0.125,
+        "jitter_probability": 1.0,
+        "grayscale_probability": 0.0,
+        "blur_probability": 0.0,
+        "flip_probability": 0.5,
+    },
+    "supervised": {"learning_rate": 1e-3},  # supplement S3, for every supervised training
+}
+
 # A recipe's values that are multiples of another setting: name -> (of which setting, factor of each recipe).
 FACTORS: Mapping[str, tuple[str, Mapping[str, int]]] = {
     "base_size": ("image_size", {"paper": 1, "release": 2, "ours": 2}),
@@ -105,15 +123,17 @@ def resolve(values: Values, defaults: Values) -> tuple[dict[str, Any], dict[str,
 
     Args:
         values: what the caller gave; its `dataset` is one of `DATASETS`.
-        defaults: name -> default of every setting, `recipe`, `scale` and `dataset` among them.
+        defaults: name -> default of every setting, the four axes among them.
 
     Returns:
-        name -> value, in the order of `defaults`, and name -> where it came from: `explicit`, `dataset camvid`,
-        `recipe paper`, `scale small` or `default`.
+        name -> value, in the order of `defaults`, and name -> where it came from: `explicit`, `method iic`,
+        `dataset camvid`, `recipe paper`, `scale small` or `default`.
     """
-    recipe, scale, dataset = (str(values.get(axis, defaults[axis])) for axis in ("recipe", "scale", "dataset"))
+    axes = ("method", "recipe", "scale", "dataset")
+    method, recipe, scale, dataset = (str(values.get(axis, defaults[axis])) for axis in axes)
     layers: list[tuple[str, Values]] = [
         ("explicit", values),
+        (f"method {method}", METHODS.get(method, {})),
         (f"dataset {dataset}", DATASETS[dataset]),
         (f"recipe {recipe}", RECIPES.get(recipe, {})),
         (f"scale {scale}", SCALES.get(scale, {})),

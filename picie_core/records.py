@@ -129,8 +129,11 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def method_name(settings: Settings) -> str:
-    """What tables tell methods apart by: the method, and `+H` where it overclusters."""
-    return settings.method + ("+H" if settings.num_overclusters else "")
+    """What tables tell methods apart by: the method, with `+H` where it overclusters, `-linear` where an untrained
+    classifier predicts, `-res12` for IIC's shallow trunks."""
+    s = settings
+    linear = s.method == "untrained" and s.classifier == "parametric"
+    return s.method + "+H" * bool(s.num_overclusters) + "-linear" * linear + f"-{s.trunk}" * (s.trunk != "fpn")
 
 
 def write(file: Path, content: str | bytes) -> None:

@@ -13,32 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter, ValidationError
 
-from picie_core import recipes, suggestions
+from picie_core import combinations, knobs, recipes, suggestions
+from picie_core.knobs import SettingsError, knob
 
-METHODS = ("picie", "untrained", "random", "rgb", "position")
+METHODS = ("picie", "deepcluster", "iic", "supervised", "untrained", "random", "rgb", "position")
 """Every method a run can name; `methods.METHODS` holds their classes (a test keeps the two in step)."""
-
-
-class SettingsError(ValueError):
-    """A setting that does not exist or a value that is not allowed; the message says what is."""
-
-
-def knob(default: Any, meaning: str, *, place: bool = False, before: Any = ..., **bounds: Any) -> Any:
-    """A field of `Settings`.
-
-    Args:
-        default: value when neither the caller nor `recipes` gives one.
-        meaning: one line: what it is, its unit, its source.
-        place: true for what says where or how a run is executed and cannot change its result, and for what the
-            fingerprint of the data stands for: recorded, not hashed.
-        before: for a field added later, what older runs had in effect (as in JSON): left out of the key at that value.
-        bounds: pydantic's (`gt`, `ge`, `lt`, `le`, `multiple_of`, `pattern`).
-    """
-    extra = {"place": place} | ({} if before is ... else {"before": before})
-    return Field(default=default, description=meaning, json_schema_extra=extra, **bounds)
 
 
 class Settings(BaseModel):
@@ -101,6 +82,12 @@ class Settings(BaseModel):
         "direct", "feature pyramid: each level straight to 1/4 and summed (supplement), or top-down (release) [12]"
     )
     feature_dim: int = knob(128, "channels of the feature map", ge=1, le=4096)
+    trunk: Literal["fpn", "res12", "res12_layer2"] = knob(
+        "fpn", "backbone and pyramid, or (iic) its stem and layer1 alone, or with layer2: IIC-res12", before="fpn"
+    )
+    sobel: bool = knob(
+        False, "image gradients dx, dy as inputs beside RGB, as the baselines from scratch had (Table 4)", before=False
+    )
     pretrained: bool = knob(True, "start from torchvision's ImageNet weights")
     weights_file: Path | None = knob(None, "read the ImageNet weights from this file, not the network", place=True)
 
@@ -110,9 +97,18 @@ class Settings(BaseModel):
     overcluster_weights: Literal["A", "B"] = knob(
         "B", "weight of the K1 loss: A log K1 / (log K1 + log K2), B log K2 / (log K1 + log K2) [2]"
     )
+    training_clusters: int = knob(
+        0,
+        "clusters that deepcluster learns, more than K; 0: K (supplement: 100, 250, 1000, 2500)",
+        ge=0,
+        le=100_000,
+        before=0,
+    )
     clusterings: Literal["two", "one"] = knob("two", "cluster each view, or view 1 alone (Table 6, single cluster)")
     classifier: Literal["prototype", "parametric"] = knob(
-        "prototype", "classify by prototypes (section 3.2) or by a linear layer made anew each epoch (Table 5, row 1)"
+        "prototype",
+        "classify by prototypes (section 3.2) or by a linear layer, made anew each epoch (Table 5, row 1; deepcluster) "
+        "or never trained (untrained)",
     )
     kmeans_batch_size: int = knob(16, "images a batch in clustering; COCO: paper 128, release 256 [3]", ge=1)
     kmeans_init_batches: int = knob(50, "batches behind the first centroids: paper 50, release 20 [3]", ge=1)
@@ -143,6 +139,37 @@ class Settings(BaseModel):
         "none", "mean squared difference of the views: added to the loss (release) or in place of cross-view (paper)"
     )
 
+    # invariant information clustering
+    iic_lambda: float = knob(
+        1.0, "weight of the marginals' entropies, which keep clusters even", ge=0, le=100, before=1.0
+    )
+    iic_displacement: int = knob(
+        10, "T: pairs of pixels up to so many cells of the loss's grid apart each way", ge=0, le=1000, before=10
+    )
+    iic_collapsed: bool = knob(
+        False, "one joint distribution of all displacements, or the mean of one loss for each", before=False
+    )
+    iic_loss_size: int | None = knob(
+        None,
+        "side of the maps that are compared; none: the features', image_size / 4; IIC: image_size",
+        ge=1,
+        before=None,
+    )
+    iic_auxiliary_clusters: int = knob(
+        45, "clusters of the auxiliary head; 0: no such head", ge=0, le=10_000, before=45
+    )
+    iic_heads: Literal["alternating", "summed"] = knob(
+        "alternating", "a pass an epoch for each head (IIC), or one for the sum of their losses", before="alternating"
+    )
+    iic_affine: bool = knob(
+        False, "rotate (30 degrees), shear (10) and scale (0.8 to 1.2) the second picture of a pair", before=False
+    )
+    iic_mask: Literal["warp", "release"] = knob(
+        "warp",
+        "pixels compared: those that both pictures show; release: and that have a label, which LEAKS LABELS",
+        before="warp",
+    )
+
     # training
     epochs: int = knob(4, "clusterings followed by a pass of training", ge=0, le=10_000)
     batch_size: int = knob(16, "images a step", ge=1)
@@ -164,40 +191,25 @@ class Settings(BaseModel):
         fields = type(self).model_fields
         unknown = [name for name in values if name not in fields]
         if unknown:
-            raise SettingsError("\n".join(_unknown(name) for name in unknown))
+            raise SettingsError("\n".join(knobs.unknown(name, fields) for name in unknown))
         if (dataset := str(values.get("dataset", fields["dataset"].default))) not in recipes.DATASETS:
             raise SettingsError(f"dataset = {dataset!r}: {suggestions.nearest(dataset, recipes.DATASETS)}")
+        if (method := str(values.get("method", fields["method"].default))) not in METHODS:
+            raise SettingsError(f"method = {method!r}: {suggestions.nearest(method, METHODS)}")
         merged, sources = recipes.resolve(values, {name: field.default for name, field in fields.items()})
         try:
             super().__init__(**merged)
         except ValidationError as error:
-            lines = [_wrong(name := str(e["loc"][0]), fields[name], e, sources[name]) for e in error.errors()]
+            lines = [knobs.wrong(name := str(e["loc"][0]), fields[name], e, sources[name]) for e in error.errors()]
             raise SettingsError("\n".join(lines)) from None
         self._sources = sources
-        self._check_combinations()
-
-    def _check_combinations(self) -> None:
-        problems = []
-        if self.method not in METHODS:
-            problems.append(f"method = {self.method!r}: {suggestions.nearest(self.method, METHODS)}")
-        if self.base_size < self.image_size:
-            problems.append(
-                f"base_size = {self.base_size} is smaller than image_size = {self.image_size}: a crop of it would only "
-                "be an enlargement; give base_size >= image_size"
-            )
-        if 0 < self.num_overclusters <= self.num_clusters:
-            problems.append(
-                f"num_overclusters = {self.num_overclusters}: overclustering needs more than num_clusters = "
-                f"{self.num_clusters} (or 0 for none)"
-            )
-        if self.classifier == "parametric" and self.num_overclusters:
-            problems.append("classifier = 'parametric' has no overclustering: give num_overclusters = 0")
-        if problems:
+        if problems := combinations.problems(self):
             raise SettingsError("\n".join(problems))
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Where each value came from: `explicit`, `dataset camvid`, `recipe paper`, `scale small` or `default`."""
+        """Where each value came from: `explicit`, `method iic`, `dataset camvid`, `recipe paper`, `scale small`
+        or `default`."""
         return dict(self._sources)
 
     @property
@@ -222,7 +234,7 @@ class Settings(BaseModel):
         """
         hashed = {}
         for name, value in self.values().items():
-            extra = _extra(type(self).model_fields[name])
+            extra = knobs.extra(type(self).model_fields[name])
             if not extra["place"] and not ("before" in extra and extra["before"] == value):
                 hashed[name] = value
         record = {"settings": hashed, "results_version": results_version, "data": fingerprint}
@@ -236,7 +248,7 @@ class Settings(BaseModel):
     def from_yaml(cls, text: str) -> Self:
         """What `to_yaml` wrote, value by value, nothing resolved anew; a field added since has its `before`."""
         record = yaml.safe_load(text)
-        older = {name: extra["before"] for name, f in cls.model_fields.items() if "before" in (extra := _extra(f))}
+        older = {name: extra["before"] for name, f in cls.model_fields.items() if "before" in (extra := knobs.extra(f))}
         settings = cls(**(older | record["settings"]))
         settings._sources = dict.fromkeys(older, "before") | record["sources"]
         return settings
@@ -249,41 +261,11 @@ def parse(name: str, text: str) -> Any:
         SettingsError: no such setting, or no such value.
     """
     if name not in Settings.model_fields:
-        raise SettingsError(_unknown(name))
+        raise SettingsError(knobs.unknown(name, Settings.model_fields))
     field = Settings.model_fields[name]
     nothing = text.strip().lower() in ("none", "null", "") and type(None) in get_args(field.annotation)
     try:
         kind: Any = cast(Any, Annotated)[field.annotation, field]
         return TypeAdapter(kind).validate_python(None if nothing else text.strip())
     except ValidationError as error:
-        raise SettingsError("\n".join(_wrong(name, field, e, "explicit") for e in error.errors())) from None
-
-
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    extra = field.json_schema_extra
-    return extra if isinstance(extra, dict) else {}
-
-
-def _unknown(name: str) -> str:
-    meant = suggestions.guess(name, Settings.model_fields)
-    return f"no setting is called {name!r}: {f'did you mean {meant!r}?' if meant else 'see `picie settings`'}"
-
-
-def _wrong(name: str, field: FieldInfo, error: Any, source: str) -> str:
-    came = f"{error['input']!r}" + ("" if source == "explicit" else f" (from {source})")
-    reason = error["msg"][0].lower() + error["msg"][1:]
-    return f"{name} = {came}: {reason}. Expected {_expected(field)}: {field.description}"
-
-
-def _expected(field: FieldInfo) -> str:
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
-    kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
-    literal = kind.startswith("Literal")
-    kind = " or ".join(repr(v) for v in field.annotation.__args__) if literal else kind  # type: ignore[union-attr]
-    bounds = [
-        f"{sign} {getattr(rule, name)}"
-        for rule in field.metadata
-        for name, sign in signs.items()
-        if getattr(rule, name, None) is not None
-    ]
-    return " ".join([kind, ", ".join(bounds)]).strip()
+        raise SettingsError("\n".join(knobs.wrong(name, field, e, "explicit") for e in error.errors())) from None

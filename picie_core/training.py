@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from picie_core import allocator, evaluation, lock, places, records
 from picie_core.datasets import Prepared, prepare
 from picie_core.methods import METHODS, Batch, Method, Pass
-from picie_core.metrics import score
+from picie_core.metrics import majority, score
 from picie_core.progress import Progress
 from picie_core.records import Run
 from picie_core.settings import Settings
@@ -137,7 +137,8 @@ class _Loop:
         start = self._resume()
         epochs = s.epochs if self.method.learns else 0
         scored = len(self.val) if self.scored else 0
-        total = (epochs - start) * (self.method.passes_an_epoch * len(self.train) + scored) + len(self.train) + scored
+        train, closing = len(self.train), len(self.train) * self.method.clusters_at_the_end
+        total = (epochs - start) * (self.method.passes_an_epoch * train + scored) + closing + scored
         with Progress(total, f"{s.method} on {s.dataset}, seed {s.seed}") as self.progress:
             for epoch in range(start, epochs):
                 self._epoch(epoch)
@@ -179,6 +180,7 @@ class _Loop:
         records.write_tensors(self.folder / "model.safetensors", tensors)
         result: dict[str, Any] = {"method": self.settings.method, "key": self.folder.name.rsplit("-", 1)[-1]}
         if matrices:
+            result |= _named_scores({name: matrix for name, matrix in matrices.items() if name != "final"})
             scores = score(matrices["final"])
             records.write_array(self.folder / "confusion.npy", matrices["final"])
             result |= {"accuracy": scores.accuracy, "mean_iou": scores.mean_iou}
@@ -213,14 +215,9 @@ class _Loop:
         return found
 
     def _validate(self, phases: dict[str, float]) -> dict[str, float]:
-        """Scores of the epoch's own prototypes, which stem from before its training (as the release reports them)."""
-        if not self.scored:
-            return {}
-        row = {}
-        for name, matrix in self._confusions(phases).items():
-            scores = score(matrix)
-            row |= {f"accuracy_{name}": scores.accuracy, f"mean_iou_{name}": scores.mean_iou}
-        return row
+        """Scores of the epoch's own prototypes, which stem from before its training (as the release reports them), or
+        of its trained classifier."""
+        return _named_scores(self._confusions(phases)) if self.scored else {}
 
     def _checkpoint(self, epochs_done: int) -> None:
         tensors = {f"method.{name}": t for name, t in self.method.state_dict().items()}
@@ -277,6 +274,15 @@ def _discard(folder: Path) -> None:
     for name in ("result.json", "progress.csv", "confusion.npy", "model.safetensors"):
         (folder / name).unlink(missing_ok=True)
     records.drop_checkpoint(folder)
+
+
+def _named_scores(matrices: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Accuracy and mIoU of sets of predictions under their names; of `majority` by majority vote (see `logits`)."""
+    found = {}
+    for name, matrix in matrices.items():
+        scores = score(matrix, majority(matrix) if name == "majority" else None)
+        found |= {f"accuracy_{name}": scores.accuracy, f"mean_iou_{name}": scores.mean_iou}
+    return found
 
 
 def _provenance(data: Prepared) -> dict[str, Any]:

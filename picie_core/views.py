@@ -28,6 +28,12 @@ def normalise(images: Tensor) -> Tensor:
     return (images - mean) / std
 
 
+def denormalise(images: Tensor) -> Tensor:
+    """The inverse of `normalise`: (B, 3, H, W) -> in [0, 1]."""
+    mean, std = (torch.tensor(v, dtype=images.dtype, device=images.device)[:, None, None] for v in (MEAN, STD))
+    return images * std + mean
+
+
 def resize(images: Tensor, size: int) -> Tensor:
     """(B, 3, n, n) -> (B, 3, size, size), bilinear with antialiasing."""
     if images.shape[-1] == size:
@@ -66,6 +72,24 @@ def first(settings: Settings, epoch: int, images: Tensor, indices: np.ndarray) -
 def second(settings: Settings, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
     """View 2's picture: P2 at the stored size, then an antialiased resize; G comes after the network."""
     return to_uint8(resize(_photometric(settings, epoch, 2, images, indices), settings.image_size))
+
+
+def picture(settings: Settings, v: int, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
+    """`first` or `second` (v = 1, 2), made in float32 whatever precision the network has."""
+    with torch.autocast(images.device.type, enabled=False):
+        return _VIEWS[v](settings, epoch, images, indices)
+
+
+def labels(settings: Settings, epoch: int, maps: Tensor, indices: np.ndarray) -> Tensor:
+    """Ground truth as view 1 shows it: uint8 (B, base_size, base_size) -> (B, image_size, image_size), nearest."""
+    if not settings.geometric:
+        return nearest(maps, settings.image_size)
+    return geometry.apply_to_labels(maps, geometry.draw(settings, epoch, indices), settings.image_size)
+
+
+def nearest(maps: Tensor, size: int) -> Tensor:
+    """Label maps (B, n, n) resized to (B, size, size) by the nearest pixel."""
+    return F.interpolate(maps[:, None].float(), size=(size, size), mode="nearest-exact")[:, 0].to(maps.dtype)
 
 
 def warp(settings: Settings, epoch: int, maps: Tensor, indices: np.ndarray) -> Tensor:
@@ -114,14 +138,10 @@ class Views:
         found = images.new_empty((len(indices), *self.shape[1:]))
         found[have] = self.kept[v][indices[have]]
         if len(missing):
-            found[missing] = self._make(v, epoch, images[missing], indices[missing])
+            found[missing] = picture(self.settings, v, epoch, images[missing], indices[missing])
         self.kept[v][indices[new]] = found[new]
         self.known[v][indices[new]] = True
         return found
-
-    def _make(self, v: int, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
-        with torch.autocast(images.device.type, enabled=False):  # pictures are made in float32 whatever the network's
-            return _VIEWS[v](self.settings, epoch, images, indices)
 
 
 _VIEWS = {1: first, 2: second}

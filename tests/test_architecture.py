@@ -20,8 +20,9 @@ PACKAGE = ROOT / "picie_core"
 
 # A module, or a folder of modules, in each layer.
 LAYERS = (
-    "places settings recipes classes draws allocator suggestions",
-    "scenes datasets views photometry geometry network clustering losses metrics records lock progress",
+    "places settings knobs combinations recipes classes draws allocator suggestions",
+    "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics records "
+    "lock progress",
     "methods evaluation",
     "training",
     "figures tables grid execution segmentation publishing benchmark diagnosis cli __main__",

@@ -13,7 +13,7 @@ from tiny_runs import PROCESSES, outcome, run_together, shrink, spoil_training, 
 
 from picie_core import evaluation, network, places, recipes, records, training
 from picie_core.clustering import ClusteringError
-from picie_core.methods import picie
+from picie_core.methods import alternating, picie
 from picie_core.settings import Settings
 from picie_core.training import DivergedError, restore, run
 
@@ -307,7 +307,7 @@ def test_an_infinite_loss_is_not_finite_either(tmp_path, monkeypatch):
 
 
 def test_a_collapsed_clustering_stops_with_advice(tmp_path, monkeypatch):
-    monkeypatch.setattr(picie, "assign", lambda features, *_: torch.zeros_like(features[:, 0], dtype=torch.int64))
+    monkeypatch.setattr(alternating, "assign", lambda features, *_: torch.zeros_like(features[:, 0], dtype=torch.int64))
     with pytest.raises(ClusteringError, match=r"collapsed: 1 of 5 clusters.*Try"):
         run(tiny(tmp_path))
     assert not list(tmp_path.rglob("result.json"))

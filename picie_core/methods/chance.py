@@ -1,13 +1,13 @@
 """Chance levels: what a clustering scores that looks at colour alone, at position alone, or at nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from picie_core import draws
 from picie_core.clustering import scores
-from picie_core.methods.method import Method, Pass
+from picie_core.methods.method import Method
 from picie_core.settings import Settings
 
 
@@ -39,13 +39,11 @@ class Position(Rgb):
 class Random(Method):
     """A cluster drawn uniformly for each pixel."""
 
+    clusters_at_the_end = False
+
     def __init__(self, settings: Settings, num_images: int) -> None:
         super().__init__(settings, num_images)
         self._generator = torch.Generator().manual_seed(draws.seed((settings.seed, "random partition")))
-
-    def closing_passes(self) -> Iterator[Pass]:
-        """Nothing to cluster."""
-        yield from ()
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
         """Uniform scores, (B, K, S, S), drawn batch after batch from the run's seed."""

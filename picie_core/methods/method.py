@@ -7,7 +7,7 @@ two `yield`s.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -53,6 +53,24 @@ class Pass:
     optimizers: tuple[torch.optim.Optimizer, ...] = ()
 
 
+@dataclass
+class Means:
+    """Means over images of named scalars that come batch by batch."""
+
+    _sums: dict[str, Tensor] = field(default_factory=dict)
+    _images: dict[str, int] = field(default_factory=dict)
+
+    def add(self, batch: Mapping[str, Tensor], images: int) -> None:
+        """The scalars of a batch of so many images. They stay on their device, so that nobody waits for them here."""
+        for name, value in batch.items():
+            self._sums[name] = self._sums.get(name, 0) + images * value.detach()
+            self._images[name] = self._images.get(name, 0) + images
+
+    def values(self) -> dict[str, float]:
+        """The means, by name."""
+        return {name: float(total) / self._images[name] for name, total in self._sums.items()}
+
+
 class Method(nn.Module):
     """A way to give every pixel one of K clusters.
 
@@ -68,6 +86,9 @@ class Method(nn.Module):
 
     passes_an_epoch: int = 0
     """How many `passes` yields, for the progress bar."""
+
+    clusters_at_the_end: bool = True
+    """Whether `closing_passes` clusters anew; not where a method predicts by a classifier of its own."""
 
     final_prototypes: Tensor | None
     """(K, D) of the final clustering; None before it."""
@@ -90,7 +111,9 @@ class Method(nn.Module):
 
     def closing_passes(self) -> Iterator[Pass]:
         """After the last epoch: a fresh clustering of the training images without transforms gives the prototypes
-        of the final score (the release's "[NEW]" number)."""
+        of the final score (the release's "[NEW]" number). Nothing where `clusters_at_the_end` is false."""
+        if not self.clusters_at_the_end:
+            return
         kmeans = self.kmeans(self.settings.num_clusters, "final")
         self.clustering_mode()
 
@@ -103,11 +126,17 @@ class Method(nn.Module):
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
         """Scores of the clusters for normalised images, (B, 3, S, S) -> name of the prototypes: (B, K, h, w).
 
-        During training the epoch's own prototypes (`view1`, `view2`); after `closing_passes`, `final` alone.
+        `final` is what the run's score is of: the prototypes of `closing_passes`, and nothing before them. A method
+        that learns prototypes or classifiers names them too, in training (PiCIE: `view1`, `view2`) or beside `final`
+        (`deepcluster`). A set called `majority` is scored by majority vote, the others by Hungarian matching.
         """
         if self.final_prototypes is None:
             return {}
         return {"final": scores(self.embedding(images), self.final_prototypes, self.settings.logit_rule)}
+
+    def clusters(self, name: str) -> int:
+        """How many clusters the set of predictions that `logits` calls `name` has."""
+        return self.settings.num_clusters
 
     def kmeans(self, k: int, *key: int | str) -> MiniBatchKMeans:
         """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`."""

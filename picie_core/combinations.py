@@ -1,0 +1,33 @@
+"""Values of settings that are allowed one by one and do not go together."""
+
+from typing import Any
+
+
+def problems(s: Any) -> list[str]:
+    """What is wrong with a `Settings`, each problem a message that says what to give instead; none: an empty list."""
+    found = []
+    if s.base_size < s.image_size:
+        found.append(
+            f"base_size = {s.base_size} is smaller than image_size = {s.image_size}: a crop of it would only "
+            "be an enlargement; give base_size >= image_size"
+        )
+    if 0 < s.num_overclusters <= s.num_clusters:
+        found.append(
+            f"num_overclusters = {s.num_overclusters}: overclustering needs more than num_clusters = "
+            f"{s.num_clusters} (or 0 for none)"
+        )
+    if 0 < s.training_clusters <= s.num_clusters:
+        found.append(f"training_clusters = {s.training_clusters}: give more than num_clusters = {s.num_clusters}, or 0")
+    if s.classifier == "parametric" and s.num_overclusters:
+        found.append("classifier = 'parametric' has no overclustering: give num_overclusters = 0")
+    if s.sobel and s.pretrained:
+        found.append("sobel = True: ImageNet's weights take 3 channels and not 5; give pretrained = False")
+    if s.trunk != "fpn" and s.method != "iic":
+        found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {s.method!r} needs trunk = 'fpn'")
+    side = s.iic_loss_size or s.image_size // 4
+    if s.method == "iic" and s.iic_displacement >= side:
+        found.append(
+            f"iic_displacement = {s.iic_displacement}: on a grid of {side} x {side} cells pairs can be at most "
+            f"{side - 1} apart; give less, or a larger image_size or iic_loss_size"
+        )
+    return found

@@ -1,0 +1,140 @@
+"""What PiCIE and modified DeepCluster share: cluster the pixels of each view, label them, learn the labels."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from picie_core import draws, losses, network, views
+from picie_core.clustering import assign, check_in_use, flatten, label_dtype, scores
+from picie_core.methods.method import Batch, Means, Method, Pass
+from picie_core.settings import Settings
+
+Clustering = tuple[int, int]
+"""Which clustering: (view 1 or 2, number of clusters)."""
+
+
+class Alternating(Method):
+    """An epoch: k-means on each view's features, a pseudo-label for each pixel of each view, one pass of training.
+
+    A subclass says which views are clustered, into how many clusters, and what the loss is (`terms`, `total`).
+
+    Args:
+        settings: of the run.
+        num_images: of the training split.
+        clustered: the views that are clustered, (1,) or (1, 2).
+        sizes: numbers of clusters; each view is clustered into each of them.
+    """
+
+    learns = True
+
+    def __init__(self, settings: Settings, num_images: int, clustered: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        super().__init__(settings, num_images)
+        self.network = network.build(settings)
+        self.optimizers["network"] = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        self.sizes = sizes
+        self.views = clustered
+        self.passes_an_epoch = len(self.views) + 2
+        self.pictures = views.Views(settings, num_images)
+        side = math.ceil(settings.image_size / 4)
+        self.labels: dict[Clustering, Tensor] = {}
+        self.weights: dict[Clustering, Tensor] = {}
+        self.heads: dict[int, nn.Conv2d] = {}
+        for v in self.views:
+            for k in self.sizes:
+                self.register_buffer(f"prototypes_{v}_{k}", torch.zeros(k, settings.feature_dim))
+                self.labels[v, k] = torch.zeros(num_images, side, side, dtype=label_dtype(k))
+
+    def embedding(self, images: Tensor) -> Tensor:
+        """Unit features of normalised images: (B, 3, S, S) -> (B, D, S/4, S/4)."""
+        return network.embed(self.network(images))
+
+    def view(self, v: int, epoch: int, batch: Batch) -> Tensor:
+        """Unit features of view `v` in `epoch`, (B, D, h, h): f(G(P1(x))) or G(f(P2(x))); normalised after G."""
+        s = self.settings
+        pictures = self.pictures.get(v, epoch, batch.images, batch.indices)
+        raw = self.network(views.plain(pictures, s.image_size))
+        return network.embed(raw if v == 1 else views.warp(s, epoch, raw, batch.indices))
+
+    def prototypes(self, v: int, k: int) -> Tensor:
+        """mu of view `v`, (k, D)."""
+        return self.get_buffer(f"prototypes_{v}_{k}")
+
+    def passes(self, epoch: int) -> Iterator[Pass]:
+        """Cluster view 1, cluster view 2, label both, train."""
+        s, self.record = self.settings, {}
+        for v in self.views:
+            kmeans = {k: self.kmeans(k, epoch, v) for k in self.sizes}
+
+            def cluster(batch: Batch, v: int = v, kmeans: dict = kmeans) -> None:
+                points = flatten(self.view(v, epoch, batch))
+                for clustering in kmeans.values():
+                    clustering.add(points)
+
+            self.clustering_mode()
+            yield self.clustering_pass("cluster", cluster, epoch, v)
+            for k in self.sizes:
+                found, self.record[f"inertia_{v}_{k}"] = kmeans[k].finish()
+                self.prototypes(v, k).copy_(found)
+
+        def label(batch: Batch) -> None:
+            for v in self.views:
+                features = self.view(v, epoch, batch)
+                for k in self.sizes:
+                    self.labels[v, k][batch.indices] = assign(features, self.prototypes(v, k), s.label_rule).to(
+                        device="cpu", dtype=self.labels[v, k].dtype
+                    )
+
+        self.eval()
+        yield self.clustering_pass("label", label, epoch, "label")
+        for (v, k), labels in self.labels.items():
+            counts = torch.bincount(labels.flatten().long(), minlength=k)
+            check_in_use(counts, epoch)
+            self.weights[v, k] = losses.balance_weights(counts, s.balance).to(self.prototypes(v, k).device)
+            self.record[f"cluster_sizes_{v}_{k}"] = counts.tolist()
+        optimizers = [self.optimizers["network"]]
+        if s.classifier == "parametric":
+            optimizers.append(self._new_heads(epoch))
+        self.train()
+        order = draws.permutation(self.num_images, (s.seed, "training order", epoch))
+        means = Means()
+
+        def learn(batch: Batch) -> Tensor:
+            terms = self.terms(epoch, batch)
+            means.add(terms, len(batch.indices))
+            return self.total(terms)
+
+        yield Pass("train", order, s.batch_size, learn, tuple(optimizers))
+        self.record |= {f"loss_{name}": value for name, value in means.values().items()}
+
+    def terms(self, epoch: int, batch: Batch) -> dict[str, Tensor]:
+        """The parts of the training loss on one batch, scalars by name."""
+        raise NotImplementedError
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The loss to descend, of its parts: a scalar."""
+        raise NotImplementedError
+
+    def loss(self, epoch: int, batch: Batch) -> Tensor:
+        """The training loss of one batch, a scalar."""
+        return self.total(self.terms(epoch, batch))
+
+    def targets(self, v: int, k: int, batch: Batch) -> Tensor:
+        """The pseudo-labels of a batch under the clustering (v, k), (B, h, w), on the batch's device."""
+        return self.labels[v, k][batch.indices].to(batch.images.device)
+
+    def classify(self, features: Tensor, v: int, k: int) -> Tensor:
+        """Logits of unit features (B, D, h, w) under the classifier of the clustering (v, k): (B, k, h, w)."""
+        if self.heads:
+            return self.heads[v](features)
+        return scores(features, self.prototypes(v, k), self.settings.logit_rule) / self.settings.temperature
+
+    def _new_heads(self, epoch: int) -> torch.optim.Optimizer:
+        """Linear classifiers made anew each epoch, with an Adam of their own (Table 5, row 1)."""
+        s, device = self.settings, next(self.network.parameters()).device
+        for v in self.views:
+            if v not in self.heads:
+                self.heads[v] = network.classifier(s.feature_dim, self.sizes[0], device)
+            network.draw_classifier(self.heads[v], (s.seed, "head", epoch, v))
+        return torch.optim.Adam([p for head in self.heads.values() for p in head.parameters()], lr=s.learning_rate)
