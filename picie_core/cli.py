@@ -128,7 +128,9 @@ def results(
         if all(getattr(run.settings, name) == value for name, value in wanted.items())
     ]
     if not runs:
-        raise _Refused(f"no finished run below {places.runs_root()} has {parameter or 'a result'}")
+        raise _Refused(
+            f"no finished run below {places.runs_root()} {'has ' + ', '.join(parameter) if parameter else 'yet'}"
+        )
     typer.echo(tables.as_text(tables.over_seeds(records.tidy(runs))))
     if out:
         records.write(out, tables.every_run(runs).to_csv(index=False))

@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
+import yaml
 from torch import Tensor
 
 from picie_core.classes import ClassTable
@@ -102,7 +103,7 @@ def finished(root: Path) -> list[Run]:
     for file in sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime):
         try:
             found.append(load(file.parent))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             log.warning("left out %s, which cannot be read: %s. Delete the folder to have it made again", file, error)
     return found
 

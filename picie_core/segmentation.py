@@ -59,7 +59,7 @@ def segment(
     k = run.settings.num_clusters
     if strange := sorted(n for n in names or {} if not 0 <= n < k):
         raise DataError(f"a name for cluster {', '.join(map(str, strange))}: this run has clusters 0 to {k - 1}")
-    method, device = training.restore(run)
+    method, fabric = training.restore(run)
     out.mkdir(parents=True, exist_ok=True)
     palette = cluster_colors(run)
     pixels, seen = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
@@ -70,7 +70,8 @@ def segment(
         except Unusable as error:
             bad.append(Problem(str(file), error.reason))
         else:
-            clusters = segment_image(method, image, run.settings.image_size, device)
+            with fabric.autocast():
+                clusters = segment_image(method, image, run.settings.image_size, fabric.device)
             place.parent.mkdir(parents=True, exist_ok=True)
             records.write(place.with_name(place.name + ".png"), _index_png(clusters, palette))
             records.write(place.with_name(place.name + ".overlay.jpg"), _overlay_jpeg(image, clusters, palette))

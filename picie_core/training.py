@@ -70,17 +70,18 @@ def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
     return root / f"{settings.dataset}-{settings.method}-{key}"
 
 
-def restore(run: Run) -> tuple[Method, torch.device]:
-    """A finished run's method with its weights and final prototypes, in evaluation mode, and its device."""
+def restore(run: Run) -> tuple[Method, Fabric]:
+    """A finished run's method with its weights and final prototypes, in evaluation mode, on this machine's device; and
+    the fabric that knows device and precision."""
     # The values as they were: `replace` would resolve them anew, by tables that may have changed since.
-    settings = run.settings.model_copy(update={"pretrained": False})
-    device = make_fabric(settings).device
+    settings = run.settings.model_copy(update={"pretrained": False, "device": "auto"})
+    fabric = make_fabric(settings)
     method = METHODS[settings.method](settings, 0)
     tensors = run.weights()
     prototypes = tensors.pop("final_prototypes", None)
-    method.final_prototypes = None if prototypes is None else prototypes.to(device)
+    method.final_prototypes = None if prototypes is None else prototypes.to(fabric.device)
     method.load_state_dict(tensors, strict=True)
-    return method.to(device).eval(), device
+    return method.to(fabric.device).eval(), fabric
 
 
 def run_pass(

@@ -61,7 +61,7 @@ def no_kernel(monkeypatch):
 
 
 def test_the_commands():
-    assert COMMANDS == ["bench", "demo", "doctor", "prepare", "publish", "run", "segment", "settings"]
+    assert COMMANDS == ["bench", "demo", "doctor", "prepare", "publish", "results", "run", "segment", "settings"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -156,6 +156,30 @@ def test_a_home_that_is_none_is_told(picie, monkeypatch):
     status, _, err = picie("doctor")
     assert status == 2
     assert err.startswith("picie: PICIE_HOME is '/no/where', which is not a folder")
+
+
+# -- results
+
+
+def test_results_are_shown_over_seeds_and_written_run_by_run(picie, home, tiny_run, monkeypatch):
+    monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
+    status, out, _ = picie("results", "-p", f"seed={tiny_run.settings.seed}", "--out", "every.csv")
+    assert status == 0
+    assert re.search(rf"^ *scenes +PiCIE +ours +{tiny_run.scores.accuracy:.1f} ", out, re.MULTILINE)
+    (row,) = csv.DictReader((home.parent / "every.csv").read_text().splitlines())
+    assert row["mIoU"] == f"{tiny_run.scores.mean_iou:.2f}"
+    assert row["scored"] == "val"
+    given = dict(pair.split("=") for pair in row["command"].split(" -p ")[2:])
+    assert row["command"].startswith("picie run 00 -p overrides={} -p ")
+    assert "runs_root" not in given
+    again = Settings(**cli._settings([f"{n}={v}" for n, v in given.items()]))  # the command makes the same run
+    assert again.key(1, "") == tiny_run.settings.key(1, "")
+
+
+def test_no_results_are_told(picie, home):
+    status, _, err = picie("results", "-p", "dataset=voc21")
+    assert status == 2
+    assert re.match(r"picie: no finished run below .*runs has dataset=voc21", err)
 
 
 # -- settings, doctor, prepare

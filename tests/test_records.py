@@ -304,6 +304,15 @@ def test_finished_runs_oldest_first(tmp_path):
     assert records.finished(tmp_path / "nowhere") == []
 
 
+@pytest.mark.parametrize("file", ["result.json", "confusion.npy", "settings.yaml"])
+def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path, caplog, file):
+    finished_run(tmp_path / "good")
+    (finished_run(tmp_path / "damaged") / file).write_text("{")
+    assert [run.folder.name for run in records.finished(tmp_path)] == ["good"]
+    assert str(tmp_path / "damaged") in caplog.text
+    assert "cannot be read" in caplog.text
+
+
 def test_tidy_is_a_row_a_run_and_metric(tmp_path):
     plus = Settings(dataset="camvid", num_clusters=2, num_overclusters=100, seed=2, data_root="/data")
     runs = [

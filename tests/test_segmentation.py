@@ -138,10 +138,10 @@ def test_an_image_turned_by_exif_is_segmented_upright(tiny_run, tmp_path):
 
 def test_an_image_of_the_runs_own_size_is_segmented_as_in_evaluation(tiny_run):
     _, val = training.splits(tiny_run.settings)
-    method, device = training.restore(tiny_run)
+    method, fabric = training.restore(tiny_run)
     matrix = np.zeros((len(val.classes), K), dtype=np.int64)
     for image, labels in zip(val.images[:], val.labels[:], strict=True):
-        found = segmentation.segment_image(method, image, tiny_run.settings.image_size, device)
+        found = segmentation.segment_image(method, image, tiny_run.settings.image_size, fabric.device)
         matrix += metrics.confusion(labels, found, len(val.classes), K)
     # Not every pixel: of logits that are equal but for rounding, one strip may take the one and evaluation the other.
     assert np.abs(matrix - tiny_run.confusion).sum() <= 0.002 * matrix.sum()

@@ -325,15 +325,19 @@ def test_features_that_are_not_finite_stop_with_advice(tmp_path, monkeypatch):
 
 
 def scored_again(found, settings=None):
-    method, device = restore(found)
+    method, fabric = restore(found)
     assert not method.training
     _, val = training.splits(settings or found.settings)
-    return evaluation.confusions(method, val, 4, device)
+    with fabric.autocast():
+        return evaluation.confusions(method, val, 4, fabric.device)
 
 
-@pytest.mark.parametrize("method", ["picie", "untrained", "rgb", "position"])
-def test_a_restored_method_predicts_what_the_run_scored(tmp_path, method):
-    found = scored_again(made := run(tiny(tmp_path, method=method, epochs=1)))
+@pytest.mark.parametrize(
+    ("method", "precision"),
+    [("picie", "32"), ("picie", "bf16"), ("untrained", "32"), ("rgb", "32"), ("position", "32")],
+)
+def test_a_restored_method_predicts_what_the_run_scored(tmp_path, method, precision):
+    found = scored_again(made := run(tiny(tmp_path, method=method, precision=precision, epochs=1)))
     assert list(found) == ["final"]
     assert np.array_equal(found["final"], made.confusion)
 

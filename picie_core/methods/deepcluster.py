@@ -23,8 +23,8 @@ class DeepCluster(Alternating):
     most of its pixels have. (The release cannot score more clusters than classes.)
 
     Without, its own classifier (`linear`: Table 1's row, and the release's score of each epoch; or `view1`) stands
-    beside `final` (the release's "[NEW]"). In the result both see the batch norm statistics that the final clustering has
-    moved; the classifier's score before it is the last epoch's in `progress.csv`.
+    beside `final` (the release's "[NEW]"). In the result both see the batch norm statistics that the final clustering
+    has moved; the classifier's score before it is the last epoch's in `progress.csv`.
     """
 
     def __init__(self, settings: Settings, num_images: int) -> None:
