@@ -23,18 +23,18 @@ def joint(first: Tensor, second: Tensor, displacement: int) -> Tensor:
         displacement: T >= 0, cells.
 
     Returns:
-        (2T + 1, 2T + 1, K, K) in the dtype of `first`; rounding may leave what is 0 at about -1e-16 of the largest
-        (-1e-7 on a device that has no float64).
+        (2T + 1, 2T + 1, K, K) float64, for the information is a small difference of large sums; float32 on a device
+        that has no other. Rounding may leave what is 0 at about 1e-16 of the largest, or below 0.
     """
     t = displacement
-    size = [next_fast_len(n + t, real=True) for n in first.shape[-2:]]  # so wide that no displacement wraps around
+    size = [next_fast_len(max(n, t + 1) + t, real=True) for n in first.shape[-2:]]  # no displacement wraps around
     kind = torch.float32 if first.device.type == "mps" else torch.float64
     with torch.autocast(first.device.type, enabled=False):
         a, b = (torch.fft.rfft2(maps.to(kind), s=size).permute(2, 3, 1, 0) for maps in (first, second))
         spectrum = a.contiguous() @ b.conj().transpose(-1, -2).contiguous()
         whole = torch.fft.irfft2(spectrum.permute(2, 3, 0, 1).contiguous(), s=size)
     window = whole.roll((t, t), dims=(-2, -1))[..., : 2 * t + 1, : 2 * t + 1]
-    return window.permute(2, 3, 0, 1).to(first.dtype)
+    return window.permute(2, 3, 0, 1)
 
 
 def information(joints: Tensor, weight: float) -> Tensor:
@@ -44,13 +44,13 @@ def information(joints: Tensor, weight: float) -> Tensor:
     q_j). At lambda = 1 it is at least 0 and at most log K.
 
     Args:
-        joints: counts J >= 0, (..., K, K).
+        joints: numbers of pairs of pixels J >= 0, (..., K, K); less than half a pair is rounding, and counts as none.
         weight: lambda; above 1 it asks for more even clusters.
 
     Returns:
-        (...); 0 where J counts nothing.
+        (...); 0 where there is no pair.
     """
-    p = joints / joints.sum(dim=(-2, -1), keepdim=True).clamp(min=EPS)
+    p = joints / joints.sum(dim=(-2, -1), keepdim=True).clamp(min=0.5)
     p = (p + p.transpose(-2, -1)) / 2
     rows, columns = (p.sum(dim=d, keepdim=True).clamp(min=EPS) for d in (-1, -2))
     p = p.clamp(min=EPS)
@@ -75,4 +75,4 @@ def iic_loss(first: Tensor, second: Tensor, mask: Tensor, displacement: int, wei
     joints = joint(first * mask, second * mask, displacement)
     if collapsed:
         joints = joints.sum(dim=(0, 1))
-    return -information(joints, weight).mean()
+    return -information(joints, weight).mean().to(first.dtype)

@@ -110,3 +110,36 @@ def pictures(n: int, size: int, seed: int = 0) -> Tensor:
 def noise(*shape: int, seed: int = 0) -> Tensor:
     """Standard normal float32 values."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def joint(first: np.ndarray, second: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    """How often cluster i of `first` at (y + dy, x + dx) meets cluster j of `second` at (y, x): (K, K) float64."""
+    b, k, h, w = first.shape
+    found = np.zeros((k, k))
+    for n, y, x in np.ndindex(b, h, w):
+        if 0 <= y + dy < h and 0 <= x + dx < w:
+            found += np.outer(first[n, :, y + dy, x + dx], second[n, :, y, x])
+    return found
+
+
+def information(counts: np.ndarray, weight: float) -> float:
+    """Mutual information of a joint distribution given as counts, made symmetric, marginals weighted, by loops."""
+    if counts.sum() == 0:
+        return 0.0
+    p = counts / counts.sum()
+    p = (p + p.T) / 2
+    total = 0.0
+    for i, j in np.ndindex(p.shape):
+        if p[i, j] > 0:
+            total += p[i, j] * (math.log(p[i, j]) - weight * math.log(p[i].sum()) - weight * math.log(p[:, j].sum()))
+    return total
+
+
+def iic_loss(
+    first: np.ndarray, second: np.ndarray, mask: np.ndarray, t: int, weight: float, collapsed: bool
+) -> float:  # fmt: skip
+    """IIC's loss by a double loop over displacements, float64; maps (B, K, h, w), mask (B, 1, h, w)."""
+    first, second = (maps.astype(np.float64) * mask for maps in (first, second))
+    joints = [joint(first, second, dy, dx) for dy in range(-t, t + 1) for dx in range(-t, t + 1)]
+    joints = [sum(joints)] if collapsed else joints
+    return -float(np.mean([information(counts, weight) for counts in joints]))

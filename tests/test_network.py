@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from picie_core import network
+from picie_core import network, views
 from picie_core.network import Network
 from picie_core.settings import Settings, SettingsError
 
@@ -47,6 +47,54 @@ def test_the_pyramid_taps_four_levels(backbone, channels):
         net = network.build(settings(backbone=backbone, feature_dim=10))
         assert net(torch.zeros(1, 3, 64, 64)).shape == (1, 10, 16, 16)
     assert tuple(lateral.in_channels for lateral in net.lateral) == channels
+
+
+@pytest.mark.parametrize(("trunk", "channels", "parameters"), [("res12", 64, 157_504), ("res12_layer2", 128, 683_072)])
+def test_a_shallow_trunk(trunk, channels, parameters):
+    net = network.build(settings(method="iic", trunk=trunk, iic_displacement=3)).eval()
+    assert sum(p.numel() for p in net.parameters()) == parameters
+    assert net.channels == channels
+    images = noise(1, 3, 64, 64)
+    with torch.no_grad():
+        found = net(images)
+        x = net.backbone.maxpool(net.backbone.relu(net.backbone.bn1(net.backbone.conv1(images))))
+        expected = net.backbone.layer1(x)
+        if trunk == "res12_layer2":
+            expected = F.interpolate(net.backbone.layer2(expected), scale_factor=2, mode="bilinear")
+    assert found.shape == (1, channels, 16, 16)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_shallow_trunk_takes_its_part_of_the_imagenet_weights(monkeypatch):
+    whole = torchvision.models.resnet18(weights=None).state_dict()
+    monkeypatch.setattr(network, "imagenet_weights", lambda *a: whole)
+    net = network.build(settings(method="iic", trunk="res12", iic_displacement=3, pretrained=True))
+    assert torch.equal(net.backbone.layer1[1].conv2.weight, whole["layer1.1.conv2.weight"])
+
+
+def test_image_gradients_counted_by_hand():
+    """A white right half: dx is left minus right, weighted 1 2 1, so -4 on either side of the edge."""
+    grey = torch.zeros(1, 3, 6, 6)
+    grey[..., 3:] = 1
+    dx, dy = network.gradients(views.normalise(grey))[0]
+    assert dx[2].tolist() == pytest.approx([0, 0, -4, -4, 0, 4], abs=2e-3)  # and zeros beyond the picture
+    assert dx[0].tolist() == pytest.approx([0, 0, -3, -3, 0, 3], abs=2e-3)
+    assert dy[1:5].abs().max() < 2e-3
+    across, down = network.gradients(views.normalise(grey.mT))[0]
+    torch.testing.assert_close(down, dx.T, atol=1e-4, rtol=0)
+    torch.testing.assert_close(across, dy.T, atol=1e-4, rtol=0)
+
+
+def test_the_network_may_see_image_gradients_beside_the_colours():
+    net = network.build(settings(sobel=True)).eval()
+    assert net.backbone.conv1.in_channels == 5
+    same = network.build(settings(sobel=True)).eval()
+    images = noise(1, 3, 32, 32)
+    with torch.no_grad():
+        found = net(images)
+        assert torch.equal(found, same(images))
+        net.backbone.conv1.weight[:, 3:] = 0
+        assert not torch.allclose(net(images), found, atol=1e-3)
 
 
 def test_parameters_as_counted_for_the_paper(built):

@@ -80,14 +80,24 @@ def test_killed_again_and_again(tmp_path, monkeypatch, whole):
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"num_overclusters": 9}, {"classifier": "parametric"}, {"clusterings": "one"}, {"kmeans_batchnorm": "running"}],
+    ("changes", "event", "nth"),
+    [
+        ({"num_overclusters": 9}, "train", 3),  # 2 batches of training an epoch
+        ({"classifier": "parametric"}, "train", 3),
+        ({"clusterings": "one"}, "train", 3),
+        ({"kmeans_batchnorm": "running"}, "train", 3),
+        ({"method": "deepcluster"}, "train", 3),
+        ({"method": "deepcluster", "training_clusters": 9}, "final clustering", 2),  # whose classifier is scored after
+        ({"method": "iic", "iic_displacement": 3}, "train", 7),  # 4 an epoch: in the second pass of the second
+        ({"method": "supervised", "num_clusters": 12}, "train", 3),
+    ],
     ids=str,
 )
-def test_other_methods_keep_their_state_too(tmp_path, monkeypatch, whole, changes):
+def test_other_methods_keep_their_state_too(tmp_path, monkeypatch, whole, changes, event, nth):
     shrink(monkeypatch.setattr)
     changes = changes | {"epochs": 2}
-    killed(tiny(tmp_path, **changes), "train", 3)
+    killed(tiny(tmp_path, **changes), event, nth)
+    assert records.load_checkpoint(folder_of(tiny(tmp_path, **changes))) is not None
     assert outcome(run(tiny(tmp_path, **changes))) == whole(**changes)
 
 

@@ -127,6 +127,19 @@ def test_precedence_explicit_dataset_recipe_scale_default(monkeypatch):
     assert set(settings.sources) == set(Settings.model_fields)
 
 
+def test_a_methods_own_values_come_after_explicit_ones_and_before_the_data_sets():
+    iic = Settings(method="iic", dataset="cityscapes27", recipe="ours", hue=0.3)
+    assert (iic.learning_rate, iic.sources["learning_rate"]) == (1e-4, "method iic")
+    assert (iic.brightness, iic.hue, iic.sources["hue"]) == (0.4, 0.3, "explicit")
+    assert iic.replace(method="picie").learning_rate == 1e-3
+    assert Settings(method="deepcluster").classifier == "parametric"
+    assert Settings(method="deepcluster", classifier="prototype").classifier == "prototype"
+    assert Settings(method="supervised", recipe="release").learning_rate == 1e-3
+    assert set(recipes.METHODS) <= set(METHODS)
+    for method, values in recipes.METHODS.items():
+        Settings(method=method, **values)
+
+
 def test_real_examples_of_each_source():
     settings = Settings(dataset="cityscapes27", recipe="release", scale="full", seed=3)
     assert (settings.learning_rate, settings.sources["learning_rate"]) == (1e-3, "dataset cityscapes27")
@@ -198,6 +211,12 @@ def test_frozen():
         ({"num_clusters": 27, "num_overclusters": 27}, ["num_overclusters = 27", "num_clusters = 27", "0 for none"]),
         ({"classifier": "parametric", "num_overclusters": 100}, ["'parametric'", "num_overclusters = 0"]),
         ({"hue": 9, "seed": -1}, ["hue = 9", "seed = -1"]),  # all of them at once
+        ({"method": "deepcluster", "training_clusters": 11, "dataset": "camvid"}, ["training_clusters = 11", "or 0"]),
+        ({"sobel": True, "pretrained": True}, ["sobel = True", "pretrained = False"]),
+        ({"method": "picie", "trunk": "res12"}, ["trunk = 'res12'", "method = 'iic'"]),
+        ({"method": "iic", "image_size": 32}, ["iic_displacement = 10", "8 x 8", "at most 7"]),
+        ({"method": "iic", "iic_loss_size": 9}, ["iic_displacement = 10", "9 x 9", "at most 8"]),
+        ({"iic_mask": "labels"}, ["'warp' or 'release'", "LEAKS LABELS"]),
     ],
 )
 def test_refusals_say_what_came_what_is_allowed_and_why(values, words):

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from tiny_runs import PROCESSES, outcome, run_together, shrink, spoil_training, tiny, watch_passes
 
-from picie_core import evaluation, network, places, recipes, records, training
+from picie_core import evaluation, metrics, network, places, recipes, records, training
 from picie_core.clustering import ClusteringError
 from picie_core.methods import alternating, picie
-from picie_core.settings import Settings
+from picie_core.settings import Settings, SettingsError
 from picie_core.training import DivergedError, restore, run
 
 
@@ -203,13 +203,15 @@ def test_an_unlabelled_set_has_no_scores(tmp_path):
     assert records.tidy([found]).empty
 
 
-@pytest.mark.parametrize("method", ["untrained", "rgb", "position", "random"])
+@pytest.mark.parametrize("method", ["untrained", "rgb", "position", "random", "untrained linear"])
 def test_methods_that_do_not_learn_have_no_epochs(tmp_path, method, passes):
-    found = run(tiny(tmp_path, method=method))
+    method, _, linear = method.partition(" ")
+    changes = {"classifier": "parametric"} if linear else {}
+    found = run(tiny(tmp_path, method=method, **changes))
     assert set(passes) <= {"final clustering"}
     assert found.progress.empty
     assert 0 < found.scores.mean_iou < 100
-    assert outcome(run(tiny(tmp_path / "again", method=method))) == outcome(found)
+    assert outcome(run(tiny(tmp_path / "again", method=method, **changes))) == outcome(found)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +225,13 @@ def test_methods_that_do_not_learn_have_no_epochs(tmp_path, method, passes):
         {"recipe": "paper"},
         {"precision": "bf16"},
         {"epochs": 0},
+        {"method": "deepcluster"},
+        {"method": "deepcluster", "training_clusters": 9},
+        {"method": "iic", "iic_displacement": 3},
+        {"method": "iic", "iic_displacement": 3, "iic_affine": True, "iic_loss_size": 16, "iic_heads": "summed"},
+        {"method": "iic", "iic_displacement": 3, "trunk": "res12_layer2", "sobel": True, "iic_collapsed": True},
+        {"method": "iic", "iic_displacement": 3, "trunk": "res12", "iic_mask": "release", "precision": "bf16"},
+        {"method": "supervised", "num_clusters": 12},
     ],
     ids=str,
 )
@@ -235,7 +244,17 @@ def test_variants_are_repeated_bit_for_bit(tmp_path, variant):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"clusterings": "one"}, {"method": "untrained"}, {"dataset": "folder"}],
+    [
+        {},
+        {"clusterings": "one"},
+        {"method": "untrained"},
+        {"method": "untrained", "classifier": "parametric"},
+        {"method": "random"},
+        {"method": "deepcluster"},
+        {"method": "iic", "iic_displacement": 3},
+        {"method": "supervised", "num_clusters": 12},
+        {"dataset": "folder"},
+    ],
     ids=str,
 )
 def test_the_bar_ends_at_its_end(tmp_path, monkeypatch, changes):
@@ -334,12 +353,53 @@ def scored_again(found, settings=None):
 
 @pytest.mark.parametrize(
     ("method", "precision"),
-    [("picie", "32"), ("picie", "bf16"), ("untrained", "32"), ("rgb", "32"), ("position", "32")],
+    [
+        ("picie", "32"),
+        ("picie", "bf16"),
+        ("untrained", "32"),
+        ("rgb", "32"),
+        ("position", "32"),
+        ("supervised", "bf16"),
+        ("iic", "32"),
+        ("iic", "bf16"),
+    ],
 )
 def test_a_restored_method_predicts_what_the_run_scored(tmp_path, method, precision):
-    found = scored_again(made := run(tiny(tmp_path, method=method, precision=precision, epochs=1)))
+    rest = {"num_clusters": 12, "iic_displacement": 3}
+    found = scored_again(made := run(tiny(tmp_path, method=method, precision=precision, epochs=1, **rest)))
     assert list(found) == ["final"]
     assert np.array_equal(found["final"], made.confusion)
+
+
+@pytest.mark.parametrize(("clusters", "name", "k"), [(0, "linear", 5), (20, "majority", 20)])
+def test_deepclusters_own_classifier_is_scored_beside_the_fresh_clustering(tmp_path, clusters, name, k):
+    """By Hungarian matching, or by majority vote where it has more clusters than there are classes."""
+    made = run(tiny(tmp_path, method="deepcluster", training_clusters=clusters, epochs=2))
+    found = scored_again(made)
+    assert {n: matrix.shape for n, matrix in found.items()} == {"final": (12, 5), name: (12, k)}
+    assert np.array_equal(found["final"], made.confusion)
+    assert made.result["mean_iou"] == metrics.score(found["final"]).mean_iou
+    matrix = found[name]
+    most = sum(matrix[:, column].max() for column in range(k))  # of each cluster, the pixels of its largest class
+    if name == "majority":
+        assert made.result["accuracy_majority"] == pytest.approx(100 * most / matrix.sum())
+        assert made.result["mean_iou_majority"] == metrics.score(matrix, metrics.majority(matrix)).mean_iou
+    else:
+        assert made.result["accuracy_linear"] == metrics.score(matrix).accuracy < 100 * most / matrix.sum()
+    assert {f"accuracy_{name}", f"mean_iou_{name}"} <= set(made.progress.columns)
+    assert not {f"accuracy_{other}" for other in {"linear", "majority", "final"} - {name}} & set(made.progress.columns)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method": "supervised"}, "'supervised' needs labels"),
+        ({"method": "iic", "iic_displacement": 3, "iic_mask": "release"}, "iic_mask = 'release' needs labels"),
+    ],
+)
+def test_what_learns_from_labels_refuses_a_set_without(tmp_path, changes, words):
+    with pytest.raises(SettingsError, match=words):
+        run(tiny(tmp_path / "runs", dataset="folder", data_root=photographs(tmp_path / "photos"), **changes))
 
 
 def test_a_restored_method_is_the_one_that_ran_though_the_tables_have_changed(tmp_path, monkeypatch):
