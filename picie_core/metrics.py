@@ -52,7 +52,7 @@ def match_iou(matrix: np.ndarray) -> np.ndarray:
     """Hungarian matching by IoU: maximises the sum over matched pairs of m_ck / (n_c + n_k - m_ck), where m_ck counts
     the pixels of class c in cluster k, n_c those of the class and n_k those of the cluster (COMUS, section 4.1).
 
-    A large class cannot outvote two small ones, as it does in `match`. Accuracy is at most that under `match`.
+    A small class weighs as much as a large one. Accuracy is at most that under `match`.
 
     Args:
         matrix: (classes, clusters) counts.

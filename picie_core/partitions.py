@@ -49,7 +49,9 @@ def rows(matrix: np.ndarray, classes: np.ndarray, members: Collection[int]) -> S
     IoU_c = N_cc / (n_c + p_c - N_cc), all false positives counted, as over all classes
 
     The accuracies of things and stuff, weighted by their pixels, give that of all classes; the mean IoUs, weighted by
-    their numbers of classes, give the mean IoU of all. Args, Returns, Raises: see `block`.
+    their numbers of classes that are not nan, give the mean IoU of all. (Were the pixels of other classes left out of
+    p_c as well, IoU would be higher; the published recomputation, `data/paper/picie_partition_recheck.csv`, counts
+    them.) Args, Returns, Raises: see `block`.
     """
     return Scores.from_counts(*_counts(matrix, classes, members))
 

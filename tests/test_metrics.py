@@ -110,6 +110,8 @@ def test_matching_by_iou_by_hand():
     scores = metrics.score(matrix, metrics.match_iou(matrix))
     assert scores.accuracy == pytest.approx(100 * 90 / 191)
     assert scores.iou.tolist() == pytest.approx([100 * 50 / 151, 100 * 40 / 141])
+    # 0 + 7 / 12 against 2 / 9 + 3 / 10; by Dice, 2 m / (n_c + n_k), it would be the other way
+    assert metrics.match_iou(np.array([[0, 2], [3, 7]])).tolist() == [0, 1]
     assert metrics.match_iou(np.array([[0, 0, 0], [0, 7, 3]])).tolist()[1] == 1  # an absent class takes no cluster away
 
 
