@@ -41,7 +41,7 @@ def random_blocks(matrix: np.ndarray, size: int, count: int, seed: int) -> np.nd
         seed: the draws derive from it.
 
     Returns:
-        (count, 2) float64: accuracy and mean IoU of each block, in percent.
+        (count, 2) float64: accuracy and mean IoU of each block, in percent; nan for a block that holds no pixel.
 
     Raises:
         ValueError: the matrix is not square, or `size` is none of 1 to K.

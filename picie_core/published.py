@@ -1,7 +1,9 @@
 """The published numbers, and ours beside them."""
 
 import json
+import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -66,8 +68,8 @@ def beside(tidy: pd.DataFrame, table: str) -> pd.DataFrame:
 
     Returns:
         Columns method (the paper's name), setting (the paper's), metric, paper, paper's data, ours (mean ± sd over n
-        seeds), difference (our mean - paper), our data, verdict (see `verdict`). Things and stuff are by block.
-        Runs on a part of a data set, or scored on its training split, are of other data.
+        seeds), difference (our mean - paper; nan for other data), our data, verdict (see `verdict`). Things and stuff
+        are by block. Runs on a part of a data set, or scored on its training split, are of other data.
 
     Raises:
         ValueError: the runs are of several data sets, or a method's of several settings, whose mean would mean nothing;
@@ -80,15 +82,16 @@ def beside(tidy: pd.DataFrame, table: str) -> pd.DataFrame:
     columns = ["method", "setting", "metric", "value"]
     for method, setting, metric, value in read(table)[columns].itertuples(index=False):
         mine = _where(_one_kind(ours, counterpart(method, setting)), "metric", _our_metric(metric, setting))
-        values, used = mine["value"].tolist(), _data_used(mine)
+        values, used = mine["value"].tolist(), "".join(_data_used(mine))
+        difference = seeds.spread(values).mean - value if values and used == data else math.nan
         row = {"method": method, "setting": setting, "metric": metric, "paper": value, "paper's data": data}
-        row |= {"ours": _mean_and_sd(values), "difference": mine["value"].mean() - value, "our data": used}
+        row |= {"ours": _mean_and_sd(values), "difference": difference, "our data": used}
         rows.append(row | {"verdict": verdict(values, value, same_data=used == data)})
     return pd.DataFrame(rows)
 
 
 def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str = "mIoU") -> pd.DataFrame:
-    """Whether the paper's order of the methods holds in our runs, neighbour by neighbour, from the lowest on.
+    """Whether the paper's order of the methods holds in our runs, pair by pair.
 
     Args:
         tidy: as `beside` takes; on any data set, for an order may hold where the numbers do not.
@@ -96,10 +99,11 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         metric: `mIoU` or `accuracy`, as the paper's table calls it.
 
     Returns:
-        A row for each pair of neighbours: lower, higher (our names), paper (their difference), difference, low, high
-        and p (higher - lower on the seeds that both have, see `seeds.compare`; of each pair alone, not corrected for
-        the number of pairs), seeds (those compared), data, holds: `yes` or `reversed` when the interval excludes 0,
-        else `undecided`; `not run` where one of the two has no run.
+        A row for each pair, neighbours first: lower, higher (our names), apart (their places in the paper's order, 1
+        for neighbours), paper (their difference there), difference, low, high and p (higher - lower on the seeds that
+        both have, see `seeds.compare`; of each pair alone, not corrected for the number of pairs), seeds (those
+        compared), data, holds: `yes` or `reversed` when the interval excludes 0, else `undecided`; `not run` where one
+        of the two has no run.
 
     Raises:
         ValueError: as `beside`; or two methods have no seed in common.
@@ -111,10 +115,12 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
     if theirs["name"].duplicated().any():
         raise ValueError(f"{table} has several numbers of a method for {metric}, and so no order of the methods")
     our_metric = {"mIoU": "mean_iou"}.get(metric, metric)
-    names, values = theirs["name"].tolist(), theirs["value"].tolist()
+    ranked = list(enumerate(zip(theirs["name"], theirs["value"], strict=True)))
     rows = []
-    for lower, higher, step in zip(names, names[1:], pd.Series(values).diff().tolist()[1:], strict=False):
-        row: dict[str, Any] = {"lower": tables.NAMES[lower], "higher": tables.NAMES[higher], "paper": step}
+    pairs = sorted(combinations(ranked, 2), key=lambda pair: pair[1][0] - pair[0][0])
+    for (i, (lower, little)), (j, (higher, much)) in pairs:
+        row: dict[str, Any] = {"lower": tables.NAMES[lower], "higher": tables.NAMES[higher]}
+        row |= {"apart": j - i, "paper": much - little}
         first, second = (_by_seed(_one_kind(ours, name), our_metric) for name in (higher, lower))
         if not first or not second:
             rows.append(row | {"holds": "not run"})
@@ -124,9 +130,9 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
             raise ValueError(f"{higher} and {lower} have no seed in common: run both on the same seeds")
         found = seeds.compare({s: first[s] for s in common}, {s: second[s] for s in common})
         row |= {"difference": found.difference, "low": found.low, "high": found.high, "p": found.p}
-        row |= {"seeds": ", ".join(map(str, found.seeds)), "data": _data_used(ours)}
+        row |= {"seeds": ", ".join(map(str, found.seeds)), "data": "".join(_data_used(ours))}
         rows.append(row | {"holds": {"higher": "yes", "lower": "reversed"}.get(found.verdict, found.verdict)})
-    columns = ["lower", "higher", "paper", "difference", "low", "high", "p", "seeds", "data", "holds"]
+    columns = ["lower", "higher", "apart", "paper", "difference", "low", "high", "p", "seeds", "data", "holds"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -143,10 +149,10 @@ def _where(rows: pd.DataFrame, column: str, value: str | None) -> pd.DataFrame:
 
 
 def _one_data_set(tidy: pd.DataFrame) -> pd.DataFrame:
-    if len(found := sorted(set(tidy["dataset"]))) > 1:
+    """The latest rows; refused when they are of several data sets, or of several parts of one."""
+    if len(found := _data_used(tidy)) > 1:
         raise ValueError(
-            f"the runs are of {len(found)} data sets: {', '.join(found)}. Select those of one: "
-            f"tidy[tidy['dataset'] == {found[0]!r}]"
+            f"the runs are of {len(found)} data sets: {'; '.join(found)}. Join the runs of one of them alone"
         )
     return tables.latest(tidy)
 
@@ -174,14 +180,14 @@ def _our_metric(metric: str, setting: str) -> str:
     return {"mIoU": "mean_iou"}.get(metric, metric) + part.get(setting.partition(";")[0], "")
 
 
-def _data_used(runs: pd.DataFrame) -> str:
-    """The data set of some runs, and what part of it."""
+def _data_used(runs: pd.DataFrame) -> list[str]:
+    """The data sets of some runs, and what part of each."""
     part = {"train_images", "val_images", "scored_split"}
     found = set()
     for data, explicit in zip(runs["dataset"], runs["explicit"], strict=True):
         given = {k: v for k, v in json.loads(explicit).items() if k in part and v not in (None, "val")}
         found.add(", ".join([data, *(f"{name}={value}" for name, value in sorted(given.items()))]))
-    return "; ".join(sorted(found))
+    return sorted(found)
 
 
 def _mean_and_sd(values: Sequence[float]) -> str:
