@@ -9,6 +9,7 @@ result.json        scores; written last: a run is done when it is there
 checkpoint/        while the run is going on
 """
 
+import hashlib
 import io
 import json
 import logging
@@ -31,12 +32,17 @@ import yaml
 from torch import Tensor
 
 from picie_core.classes import ClassTable
-from picie_core.metrics import Scores, score
+from picie_core.metrics import MATCHINGS, Scores, score
+from picie_core.partitions import things_and_stuff
 from picie_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "metric", "value"]
+TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "digest", "metric", "value"]
+
+MACHINE = {"data_root", "weights_file", "runs_root", "device", "workers", "views_memory", "fresh", "keep_checkpoint"}
+"""Settings that say where a run is made, and nothing about what it is."""
+
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
 
 
@@ -109,8 +115,15 @@ def finished(root: Path) -> list[Run]:
 
 
 def tidy(runs: Iterable[Run]) -> pd.DataFrame:
-    """One row a run and metric: method, dataset, recipe, seed, key, metric, value (percent), seconds, and the explicit
-    settings as JSON, so that a table or a figure is a query."""
+    """One row a run and metric, so that a table or a figure is a query.
+
+    Returns:
+        Columns method, dataset, recipe, seed, key, seconds, explicit (the explicit settings as JSON), digest (see
+        `digest`), metric and value (percent). The metrics of a scored run: `accuracy` and `mean_iou`, of all classes
+        with clusters matched by pixels, are what counts. Further ones are named by what differs: the matching
+        (`mean_iou, majority vote`), or, where a data set has both, the partition and its definition
+        (`accuracy, things (block)`).
+    """
     rows = []
     for run in runs:
         s = run.settings
@@ -123,18 +136,33 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
             "key": run.result["key"],
             "seconds": run.result["seconds"],
             "explicit": json.dumps(explicit, sort_keys=True),
+            "digest": digest(s),
         }
-        values = {} if run.scores is None else {"accuracy": run.scores.accuracy, "mean_iou": run.scores.mean_iou}
-        rows += [common | {"metric": metric, "value": value} for metric, value in values.items()]
+        for suffix, scores in _every_score(run).items():
+            rows.append(common | {"metric": f"accuracy{suffix}", "value": scores.accuracy})
+            rows.append(common | {"metric": f"mean_iou{suffix}", "value": scores.mean_iou})
     return pd.DataFrame(rows, columns=TIDY)
 
 
+def digest(settings: Settings) -> str:
+    """What the runs of one configuration share, whatever words it was given in: 12 hexadecimal digits.
+
+    Of every resolved value but the seed, `recipe` and `scale` (which stand for values) and `MACHINE`.
+    """
+    values = {k: v for k, v in settings.values().items() if k not in MACHINE | {"seed", "recipe", "scale"}}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def method_name(settings: Settings) -> str:
-    """What tables tell methods apart by: the method, with `+H` where it overclusters, `-linear` where an untrained
-    classifier predicts, `-res12` for IIC's shallow trunks."""
-    s = settings
-    linear = s.method == "untrained" and s.classifier == "parametric"
-    return s.method + "+H" * bool(s.num_overclusters) + "-linear" * linear + f"-{s.trunk}" * (s.trunk != "fpn")
+    """What tables tell methods apart by: the method, and what makes it a row of its own in the paper's tables.
+
+    `picie+H` where it overclusters, `untrained-linear` with a linear classifier, `iic-res12` (or the like) on another
+    trunk than the feature pyramid.
+    """
+    trunk = settings.trunk
+    if settings.method == "untrained" and settings.classifier == "parametric":
+        return "untrained-linear"
+    return settings.method + ("" if trunk == "fpn" else f"-{trunk}") + ("+H" if settings.num_overclusters else "")
 
 
 def write(file: Path, content: str | bytes) -> None:
@@ -245,3 +273,15 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def _every_score(run: Run) -> dict[str, Scores]:
+    """What is added to a metric's name -> scores of a run, "" for those that count."""
+    if run.scores is None or run.confusion is None:
+        return {}
+    matchings = list(MATCHINGS.items())[1:]
+    found = {"": run.scores} | {f", {name}": score(run.confusion, match(run.confusion)) for name, match in matchings}
+    if run.classes and run.classes.things and run.classes.stuff:
+        parts = things_and_stuff(run.confusion, run.classes)
+        found |= {f", {part} ({definition})": scores for (part, definition), scores in parts.items()}
+    return found

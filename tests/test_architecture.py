@@ -21,11 +21,11 @@ PACKAGE = ROOT / "picie_core"
 # A module, or a folder of modules, in each layer.
 LAYERS = (
     "places settings knobs combinations recipes classes draws allocator suggestions",
-    "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics records "
-    "lock progress",
+    "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics partitions "
+    "findings seeds selection records lock progress",
     "methods evaluation",
     "training",
-    "figures tables grid execution segmentation publishing benchmark diagnosis cli __main__",
+    "figures tables published grid execution segmentation publishing benchmark diagnosis cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 LONGEST = 300  # lines of a module

@@ -84,8 +84,65 @@ def test_matching_maximises_pixels_and_not_iou():
     assert metrics.score(matrix).mean_iou < metrics.score(matrix, np.array([1, 0])).mean_iou
 
 
+@given(counts)
+def test_matching_by_iou_is_the_best_of_all_permutations(matrix):
+    def total(pairs):
+        union = [matrix[c].sum() + matrix[:, k].sum() - matrix[c, k] for c, k in pairs]
+        return sum(matrix[c, k] / u for (c, k), u in zip(pairs, union, strict=True) if u)
+
+    classes, clusters = matrix.shape
+    found = metrics.match_iou(matrix)
+    pairs = [(c, k) for k, c in enumerate(found) if c >= 0]
+    assert len({c for c, _ in pairs}) == len(pairs) == min(classes, clusters)
+    if clusters >= classes:
+        possible = (list(enumerate(chosen)) for chosen in itertools.permutations(range(clusters), classes))
+    else:
+        possible = (
+            [(c, k) for k, c in enumerate(chosen)] for chosen in itertools.permutations(range(classes), clusters)
+        )
+    assert total(pairs) == pytest.approx(max(map(total, possible)))
+
+
+def test_matching_by_iou_by_hand():
+    matrix = np.array([[100, 50], [40, 1]])
+    # the sum of IoU: 50 / 151 + 40 / 141 against 100 / 190 + 1 / 91
+    assert metrics.match_iou(matrix).tolist() == [1, 0]
+    scores = metrics.score(matrix, metrics.match_iou(matrix))
+    assert scores.accuracy == pytest.approx(100 * 90 / 191)
+    assert scores.iou.tolist() == pytest.approx([100 * 50 / 151, 100 * 40 / 141])
+    # 0 + 7 / 12 against 2 / 9 + 3 / 10; by Dice, 2 m / (n_c + n_k), it would be the other way
+    assert metrics.match_iou(np.array([[0, 2], [3, 7]])).tolist() == [0, 1]
+    assert metrics.match_iou(np.array([[0, 0, 0], [0, 7, 3]])).tolist()[1] == 1  # an absent class takes no cluster away
+
+
 def test_majority_by_hand():
     assert metrics.majority(np.array([[1, 5, 0], [2, 4, 0]])).tolist() == [1, 0, -1]
+
+
+def test_many_clusters_by_majority_by_hand():
+    matrix = np.array([[4, 0, 3, 0, 0], [1, 6, 2, 0, 0], [0, 2, 2, 0, 0]])  # votes: 0, 1, 0, none, none
+    scores = metrics.score(matrix, metrics.majority(matrix))
+    assert scores.accuracy == pytest.approx(100 * 13 / 20)
+    assert scores.iou.tolist() == pytest.approx([100 * 7 / 12, 100 * 6 / 11, 0])
+
+
+@given(counts)
+def test_no_matching_is_more_accurate_than_its_kind(matrix):
+    if matrix.sum():
+        accuracy = {name: metrics.score(matrix, rule(matrix)).accuracy for name, rule in metrics.MATCHINGS.items()}
+        assert accuracy["Hungarian by IoU"] <= accuracy["Hungarian by pixels"] <= accuracy["majority vote"]
+        assert accuracy["majority vote"] == pytest.approx(100 * matrix.max(axis=0).sum() / matrix.sum())
+
+
+def test_what_counts_is_the_papers_matching():
+    matrix = np.array([[100, 50], [40, 1]])
+    first = next(iter(metrics.MATCHINGS.values()))
+    assert metrics.score(matrix, first(matrix)).accuracy == metrics.score(matrix).accuracy == 100 * 101 / 191
+
+
+def test_counts_by_class_add_up_clusters_and_leave_out_those_of_none():
+    matrix = np.array([[4, 3, 1, 2], [1, 0, 5, 6]])
+    assert metrics.by_class(matrix, np.array([1, 0, 0, -1])).tolist() == [[4, 4], [5, 1]]
 
 
 def test_scores_by_hand():

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from tiny_runs import die, watch_disk
 
 from picie_core import classes, records
-from picie_core.metrics import score
+from picie_core.metrics import majority, match_iou, score
+from picie_core.partitions import things_and_stuff
 from picie_core.settings import Settings
 
 # A forked process dies as a whole where it is told to; it neither draws with torch nor comes back.
@@ -321,6 +322,7 @@ def test_tidy_is_a_row_a_run_and_metric(tmp_path):
         records.load(finished_run(tmp_path / "none", matrix=None)),
     ]
     table = records.tidy(runs)
+    table = table[table["metric"].isin(["accuracy", "mean_iou"])].reset_index(drop=True)
     assert table[["method", "recipe", "seed", "key", "metric"]].to_numpy().tolist() == [
         ["picie", "release", 1, "one", "accuracy"],
         ["picie", "release", 1, "one", "mean_iou"],
@@ -334,9 +336,59 @@ def test_tidy_is_a_row_a_run_and_metric(tmp_path):
 
 
 def test_tidy_of_nothing_has_its_columns():
-    expected = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "metric", "value"]
+    expected = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "digest", "metric", "value"]
     assert records.tidy([]).columns.tolist() == expected
     assert isinstance(records.tidy([]), pd.DataFrame)
+
+
+def test_tidy_names_every_other_score_by_what_differs(tmp_path):
+    table = classes.table("camvid")
+    matrix = np.random.default_rng(0).integers(1, 99, (11, 14))
+    folder = finished_run(tmp_path / "run", Settings(num_clusters=14), matrix, classes=table.to_dict())
+    found = records.tidy([records.load(folder)]).set_index("metric")["value"]
+    vote = score(matrix, majority(matrix))
+    parts = things_and_stuff(matrix, table)
+    assert len(found) == 2 * (3 + 6)
+    assert found["accuracy"] == score(matrix).accuracy
+    assert found["accuracy, majority vote"] == vote.accuracy > found["accuracy"]
+    assert found["mean_iou, Hungarian by IoU"] == score(matrix, match_iou(matrix)).mean_iou
+    assert found["mean_iou, things (block)"] == parts["things", "block"].mean_iou
+    assert found["accuracy, stuff (class mean)"] == parts["stuff", "class mean"].accuracy
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "picie"),
+        ({"num_overclusters": 100}, "picie+H"),
+        ({"classifier": "parametric"}, "picie"),
+        ({"method": "untrained"}, "untrained"),
+        ({"method": "untrained", "classifier": "parametric"}, "untrained-linear"),
+    ],
+)
+def test_a_row_of_the_papers_tables_has_a_name_of_its_own(given, name):
+    assert records.method_name(Settings(**given)) == name
+
+
+def test_the_digest_is_of_what_is_run_and_not_of_the_words():
+    settings = Settings(dataset="camvid", seed=1)
+    same = [
+        settings.replace(seed=7),
+        settings.replace(device="cpu", data_root="/a", workers=3, fresh=True, runs_root="/b"),
+        settings.replace(recipe="ours", epochs=settings.epochs, learning_rate=settings.learning_rate),
+        Settings(**{k: v for k, v in settings.values().items() if k not in ("recipe", "scale")}),
+        Settings.from_yaml(settings.to_yaml()),
+    ]
+    other = [
+        settings.replace(epochs=settings.epochs + 1),
+        settings.replace(dataset="coco27", num_clusters=11),
+        settings.replace(val_images=50),
+        settings.replace(recipe="release"),
+        settings.replace(method="untrained"),
+        settings.replace(scored_split="train"),
+    ]
+    assert {records.digest(s) for s in same} == {records.digest(settings)}
+    assert len({records.digest(s) for s in [settings, *other]}) == 1 + len(other)
 
 
 # -- where it was made
