@@ -7,7 +7,6 @@ indices and `VOID` only.
 
 import colorsys
 import csv
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -15,6 +14,8 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
+
+from picie_core import suggestions
 
 VOID = 255
 """The class index of pixels that no score counts."""
@@ -102,9 +103,7 @@ def table(name: str) -> ClassTable:
         ValueError: no such table; the message suggests the nearest name.
     """
     if name not in TABLES:
-        close = difflib.get_close_matches(name.lower(), list(TABLES), n=1, cutoff=0.5)
-        guess = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"no class table is called {name!r}: {guess}Known: {', '.join(TABLES)}")
+        raise ValueError(f"no class table is called {name!r}: {suggestions.nearest(name, TABLES)}")
     return TABLES[name]
 
 

@@ -1,7 +1,6 @@
 """Notebooks as programs: parameters checked before anything starts, executed by papermill, kept when they fail."""
 
 import ast
-import difflib
 import json
 import os
 import tempfile
@@ -14,7 +13,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from pydantic import TypeAdapter, ValidationError
 
-from picie_core import places
+from picie_core import places, suggestions
 from picie_core.settings import Settings, SettingsError, parse
 
 START_SECONDS = 180
@@ -223,6 +222,6 @@ def _literal(text: str) -> Any:
 
 
 def _unknown(notebook: Path, name: str, own: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, [*own, *Settings.model_fields], n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]!r}? " if close else ""
+    meant = suggestions.guess(name, [*own, *Settings.model_fields])
+    guess = f"did you mean {meant!r}? " if meant else ""
     return f"{notebook.name} has no parameter {name!r}: {guess}Its own: {', '.join(own)}; or any setting"

@@ -184,6 +184,24 @@ def main_directions(features: np.ndarray) -> np.ndarray:
     return (255 * scaled).astype(np.uint8).reshape(features.shape[0], *features.shape[2:], 3)
 
 
+def spectra(features: Mapping[str, np.ndarray], most: int = 16) -> Figure:
+    """The variance of features by direction, largest first (`metrics.spectrum`), a line for each name.
+
+    Args:
+        features: name -> maps (B, D, h, w).
+        most: directions shown.
+    """
+    figure, axis = plt.subplots(figsize=(6, 3), layout="constrained")
+    for name, maps in features.items():
+        shares = metrics.spectrum(maps)
+        label = f"{name}: {1 / np.square(shares).sum():.1f} directions in use"
+        axis.plot(np.arange(1, len(shares[:most]) + 1), 100 * shares[:most], marker="o", label=label)
+    axis.set(xlabel="direction (principal component)", ylabel="share of the variance, %", ylim=(0, None))
+    axis.legend(title="(participation ratio)")
+    sns.despine(figure)
+    return figure
+
+
 def in_class_colors(clusters: np.ndarray, matrix: np.ndarray, table: ClassTable) -> np.ndarray:
     """Predictions in the colour of the class that most of each cluster's pixels have (the paper's pictures)."""
     return paint(metrics.majority(matrix)[clusters], table.colors)

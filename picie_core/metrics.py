@@ -172,3 +172,23 @@ def _assigned(gain: np.ndarray) -> np.ndarray:
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(100.0 * part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
+def spectrum(features: np.ndarray) -> np.ndarray:
+    """How the variance of features is spread over directions: the eigenvalues of their covariance over its trace.
+
+    Args:
+        features: maps (B, D, h, w) or points (n, D).
+
+    Returns:
+        (D,) float64 shares, largest first, summing to 1. 1 / sum(shares^2), the participation ratio, says how many
+        directions are in use: 1 for a line, D for a ball.
+
+    Raises:
+        ValueError: all features are the same.
+    """
+    points = np.moveaxis(features, 1, -1).reshape(-1, features.shape[1]).astype(np.float64)
+    shares = np.clip(np.linalg.eigvalsh(np.cov(points, rowvar=False, bias=True)), 0, None)[::-1]
+    if shares.sum() == 0:
+        raise ValueError("the features are the same everywhere: they have no directions")
+    return shares / shares.sum()

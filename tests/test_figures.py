@@ -141,6 +141,15 @@ def test_features_without_any_spread_are_shown_in_one_colour():
     assert np.ptp(figures.main_directions(np.ones((1, 4, 3, 3)))) == 0
 
 
+def test_spectra_are_drawn_largest_first_with_the_directions_in_use():
+    corners = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]], dtype=float).T.reshape(1, 3, 2, 2)
+    (axis,) = figures.spectra({"two": corners, "one": corners * [[[[1]], [[0]], [[0]]]]}).axes
+    assert [np.round(line.get_ydata(), 6).tolist() for line in axis.lines] == [[50, 50, 0], [100, 0, 0]]
+    assert [t.get_text().split(":")[1] for t in axis.get_legend().get_texts()] == [
+        " 2.0 directions in use", " 1.0 directions in use"
+    ]  # fmt: skip
+
+
 # -- grids of pictures
 
 

@@ -211,3 +211,27 @@ def test_align_renames_and_counts_agreement():
     renamed, share = metrics.align(first, second, 3)
     assert renamed.tolist() == [[0, 0, 1], [1, 2, 1]]
     assert share == pytest.approx(100 * 5 / 6)
+
+
+# -- the spectrum of features
+
+
+def test_the_spectrum_of_a_stretched_cross_by_hand():
+    points = np.array([[3.0, 0, 7], [-3, 0, 7], [0, 1, 7], [0, -1, 7]])  # variances 18/4, 2/4, 0; the mean is left out
+    np.testing.assert_allclose(metrics.spectrum(points), [0.9, 0.1, 0], atol=1e-12)
+    maps = points.reshape(2, 2, 1, 3).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(metrics.spectrum(maps), [0.9, 0.1, 0], atol=1e-12)
+
+
+def test_the_spectrum_does_not_turn_with_the_features_or_grow_with_them():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(500, 6)) * [5, 3, 2, 1, 0.5, 0.1]
+    turned = 9 * points @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    np.testing.assert_allclose(metrics.spectrum(turned), metrics.spectrum(points), atol=1e-9)
+    singular = np.linalg.svd(points - points.mean(axis=0), compute_uv=False) ** 2
+    np.testing.assert_allclose(metrics.spectrum(points), singular / singular.sum(), atol=1e-9)
+
+
+def test_features_that_are_the_same_everywhere_have_no_spectrum():
+    with pytest.raises(ValueError, match="the same everywhere"):
+        metrics.spectrum(np.ones((4, 3)))
