@@ -12,13 +12,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from picie_core import metrics, records
+from picie_core import evaluation, metrics, records, training, views
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
+from picie_core.records import Run
 
 VOID_COLOR = (20, 20, 20)
 NO_IMAGES = "no images"
@@ -205,6 +207,40 @@ def spectra(features: Mapping[str, np.ndarray], most: int = 16) -> Figure:
 def in_class_colors(clusters: np.ndarray, matrix: np.ndarray, table: ClassTable) -> np.ndarray:
     """Predictions in the colour of the class that most of each cluster's pixels have (the paper's pictures)."""
     return paint(metrics.majority(matrix)[clusters], table.colors)
+
+
+def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
+    """Images, what each run makes of them, and the ground truth (Figure 3).
+
+    Args:
+        runs: finished and scored, all of `data`'s classes, by the name that stands beside the row. Each cluster has the
+            colour of the class that most of its pixels have.
+        data: the labelled split that the runs were scored on.
+        count: at most so many images, spread evenly over the split.
+
+    Raises:
+        ValueError: the split has no labels, or a run was not scored.
+    """
+    if data.labels is None or data.classes is None:
+        raise ValueError(
+            f"the split in {data.folder} has no labels: clusters have no class whose colour they could take"
+        )
+    chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
+    rows = {"image": list(data.images[chosen])}
+    for name, run in runs.items():
+        if run.confusion is None:
+            raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
+        rows[name] = list(in_class_colors(_clusters(run, data.images[chosen]), run.confusion, data.classes))
+    rows["ground truth"] = list(paint(data.labels[chosen], data.classes.colors))
+    return legend(panels(rows, width=1.3), data.classes)
+
+
+@torch.no_grad()
+def _clusters(run: Run, images: np.ndarray) -> np.ndarray:
+    """The clusters of a run's score, (B, S, S), for uint8 images (B, S, S, 3)."""
+    method, fabric = training.restore(run)
+    pixels = views.plain(torch.from_numpy(images).to(fabric.device), run.settings.image_size)
+    return evaluation.predict(method.logits(pixels)["final"].float(), images.shape[1:3]).cpu().numpy()
 
 
 def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Figure:

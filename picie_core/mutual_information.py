@@ -37,21 +37,33 @@ def joint(first: Tensor, second: Tensor, displacement: int) -> Tensor:
     return window.permute(2, 3, 0, 1)
 
 
-def information(joints: Tensor, weight: float) -> Tensor:
-    """Mutual information of the two variables of a joint distribution, in nats.
-
-    With P = J / sum J made symmetric, p_i and q_j its marginals: sum_ij P_ij (log P_ij - lambda log p_i - lambda log
-    q_j). At lambda = 1 it is at least 0 and at most log K.
+def distribution(joints: Tensor) -> Tensor:
+    """P, the joint distribution: J / sum J made symmetric, for the two pictures of a pair are alike.
 
     Args:
         joints: numbers of pairs of pixels J >= 0, (..., K, K); less than half a pair is rounding, and counts as none.
+
+    Returns:
+        (..., K, K), each matrix with sum 1, or nearly 0 where there is no pair.
+    """
+    p = joints / joints.sum(dim=(-2, -1), keepdim=True).clamp(min=0.5)
+    return (p + p.transpose(-2, -1)) / 2
+
+
+def information(joints: Tensor, weight: float) -> Tensor:
+    """Mutual information of the two variables of a joint distribution, in nats.
+
+    With P of `distribution`, p_i and q_j its marginals: sum_ij P_ij (log P_ij - lambda log p_i - lambda log
+    q_j). At lambda = 1 it is at least 0 and at most log K.
+
+    Args:
+        joints: numbers of pairs of pixels J >= 0, (..., K, K).
         weight: lambda; above 1 it asks for more even clusters.
 
     Returns:
         (...); 0 where there is no pair.
     """
-    p = joints / joints.sum(dim=(-2, -1), keepdim=True).clamp(min=0.5)
-    p = (p + p.transpose(-2, -1)) / 2
+    p = distribution(joints)
     rows, columns = (p.sum(dim=d, keepdim=True).clamp(min=EPS) for d in (-1, -2))
     p = p.clamp(min=EPS)
     return (p * (p.log() - weight * (rows.log() + columns.log()))).sum(dim=(-2, -1))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from picie_core import places, seeds, tables
+from picie_core import places, records, seeds, tables
+from picie_core.settings import Settings
 
 JOINED = {
     "picie_table1_coco_all": "coco27", "picie_table2_partition": "coco27", "picie_table3_cityscapes": "cityscapes27",
@@ -88,6 +89,27 @@ def beside(tidy: pd.DataFrame, table: str) -> pd.DataFrame:
         row |= {"ours": _mean_and_sd(values), "difference": difference, "our data": used}
         rows.append(row | {"verdict": verdict(values, value, same_data=used == data)})
     return pd.DataFrame(rows)
+
+
+def candidates(tidy: pd.DataFrame, table: str, settings: Settings) -> pd.DataFrame:
+    """Of all runs, those to set beside a published table: of these settings, a configuration for each of `tables.ROWS`.
+
+    Args:
+        tidy: rows of `records.tidy`, of anything.
+        table: one of `JOINED`.
+        settings: of any method; its data set stands in where no run is of the table's own.
+
+    Returns:
+        The rows of `tidy` on the table's own data set with these settings otherwise, or, if there are none, on the
+        data set of the settings.
+    """
+    for dataset in (JOINED[table], settings.dataset):
+        mine = settings.replace(dataset=dataset)
+        digests = {records.digest(mine.replace(**row)) for row in tables.ROWS.values()}
+        found = pd.DataFrame(tidy[(tidy["dataset"] == dataset) & tidy["digest"].isin(list(digests))])
+        if len(found):
+            break
+    return found
 
 
 def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str = "mIoU") -> pd.DataFrame:

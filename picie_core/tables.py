@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,16 @@ NAMES = {
     "position": "k-means on position", "random": "random partition",
 }  # fmt: skip
 """What tables call a method."""
+
+ROWS: Mapping[str, Mapping[str, Any]] = {
+    "untrained-linear": {"method": "untrained", "classifier": "parametric"}, "untrained": {"method": "untrained"},
+    "deepcluster": {"method": "deepcluster"}, "iic-res12": {"method": "iic", "trunk": "res12"},
+    "iic": {"method": "iic"}, "picie": {"method": "picie"}, "picie+H": {"method": "picie", "num_overclusters": 100},
+    "supervised": {"method": "supervised"}, "rgb": {"method": "rgb"}, "position": {"method": "position"},
+    "random": {"method": "random"},
+}  # fmt: skip
+"""The rows of the paper's tables, and what they are read against, by `records.method_name`: the settings that make each
+of any settings (`Settings.replace`)."""
 
 STATISTICS = ["mean", "sd", "low", "high"]
 """Of the scores of several seeds: mean, standard deviation, 95 % interval of the mean (see `seeds.Spread`)."""

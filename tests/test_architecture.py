@@ -24,8 +24,8 @@ LAYERS = (
     "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics partitions "
     "findings seeds selection records lock progress",
     "methods evaluation",
-    "training",
-    "figures tables published grid execution segmentation publishing benchmark diagnosis cli __main__",
+    "training traces",
+    "figures diagrams tables published grid execution segmentation publishing benchmark diagnosis cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 LONGEST = 300  # lines of a module

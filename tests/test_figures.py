@@ -1,5 +1,6 @@
 """`figures`: the data behind the pictures. Pixels of a plot are compared with nothing."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import matplotlib
@@ -12,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from picie_core import figures
+from picie_core import evaluation, figures, training
 from picie_core.classes import SCENES, VOID
 
 matplotlib.use("agg")
@@ -107,6 +108,29 @@ def test_predictions_have_the_colour_of_their_clusters_majority():
     painted = figures.in_class_colors(np.array([[0, 1], [2, 3]]), matrix, SCENES)
     expected = [[SCENES.colors[3], SCENES.colors[3]], [DARK, SCENES.colors[7]]]
     assert np.array_equal(painted, np.array(expected))
+
+
+def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
+    _, val = training.splits(tiny_run.settings)
+    figure = figures.compared({"first": tiny_run, "again": tiny_run}, val, count=3)
+    assert [axis.get_ylabel() for axis in grid(figure)[:, 0]] == ["image", "first", "again", "ground truth"]
+    rows, chosen = shown(figure), [0, 1, 3]  # of four
+    method, fabric = training.restore(tiny_run)
+    clusters = np.concatenate([c["final"] for _, c in evaluation.predictions(method, val, 4, fabric.device)])
+    painted = figures.in_class_colors(clusters, tiny_run.confusion, val.classes)
+    for column, number in enumerate(chosen):
+        assert np.array_equal(rows[0][column], val.images[number])
+        assert np.array_equal(rows[1][column], painted[number])
+        assert np.array_equal(rows[2][column], rows[1][column])
+        assert np.array_equal(rows[3][column], figures.paint(val.labels[number], val.classes.colors))
+
+
+def test_what_has_no_labels_or_no_score_is_not_compared(tiny_run):
+    with pytest.raises(ValueError, match="has no labels"):
+        figures.compared({"a": tiny_run}, prepared(np.zeros((2, 4, 4, 3))))
+    _, val = training.splits(tiny_run.settings)
+    with pytest.raises(ValueError, match=f"{tiny_run.folder} was not scored"):
+        figures.compared({"a": dataclasses.replace(tiny_run, confusion=None)}, val)
 
 
 # -- features as pictures

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from tidy_rows import tidy
 
-from picie_core import places, published
+from picie_core import places, published, records, tables
 from picie_core.datasets.registry import DATASETS
+from picie_core.settings import Settings
 
 TABLE_1, TABLE_2, TABLE_3, TABLE_4 = published.JOINED
 FILES = sorted((places.data_folder() / "paper").glob("*.csv"))
@@ -245,6 +246,38 @@ def test_tables_of_something_else_are_not_joined():
     """A linear probe's accuracy is not a clustering's."""
     with pytest.raises(ValueError, match=r"picie_table7_transfer has no rows .*; joined are: picie_table1_coco_all, "):
         published.beside(tidy(), "picie_table7_transfer")
+
+
+def made(settings, name, seed=1, **extra):
+    """A row of `records.tidy` of these settings."""
+    own = settings.replace(**tables.ROWS[name], seed=seed)
+    more = {"digest": records.digest(own), "recipe": own.recipe, "key": f"{own.dataset} {name} {seed}"}
+    return (name, own.dataset, seed, 10.0, 5.0, more | extra)
+
+
+def test_candidates_are_the_runs_of_these_settings_on_the_tables_own_data():
+    scenes, coco = (Settings(dataset=name, epochs=2, seed=7) for name in ("scenes", "coco27"))
+    longer = scenes.replace(epochs=9)
+    here = [
+        made(scenes, "picie"),
+        made(scenes, "picie", 2),
+        made(scenes, "untrained-linear"),
+        made(scenes, "supervised"),
+    ]
+    runs = tidy(*here, made(longer, "picie"), made(scenes.replace(recipe="paper"), "iic"))
+    found = published.candidates(runs, TABLE_1, scenes)
+    assert found["key"].unique().tolist() == [row[-1]["key"] for row in here]
+    assert published.candidates(runs, TABLE_1, longer)["method"].unique().tolist() == ["picie"]
+    published.beside(found, TABLE_1)  # one configuration a method: nothing is refused
+    both = pd.concat([runs, tidy(made(coco, "iic-res12"), made(coco.replace(epochs=3), "iic"))], ignore_index=True)
+    assert published.candidates(both, TABLE_1, scenes)["key"].unique().tolist() == ["coco27 iic-res12 1"]
+    assert published.candidates(both, TABLE_3, scenes)["dataset"].unique().tolist() == ["scenes"]
+
+
+def test_no_candidates_are_no_rows():
+    found = published.candidates(tidy(("picie", "scenes", 1, 10.0, 5.0)), TABLE_1, Settings())
+    assert len(found) == 0
+    assert set(published.beside(found, TABLE_1)["verdict"]) == {"not run"}
 
 
 def test_a_published_table_that_is_not_there():

@@ -84,6 +84,15 @@ def test_results_are_those_below_the_root(tiny_run):
     assert found["seeds"].tolist() == [1]
 
 
+@pytest.mark.parametrize("name", tables.ROWS)
+def test_the_settings_of_a_row_make_that_row(name):
+    base = Settings(dataset="coco27", scale="full", epochs=3, seed=2)
+    settings = base.replace(**tables.ROWS[name])
+    assert records.method_name(settings) == name
+    assert name in tables.NAMES
+    assert (settings.dataset, settings.epochs, settings.seed) == ("coco27", 3, 2)
+
+
 # -- as text
 
 
