@@ -71,7 +71,7 @@ lock: ## resolve requirements*.lock again from pyproject.toml; UPGRADE=--upgrade
 	compile --extra cpu -o requirements.lock; \
 	compile --extra gpu -c requirements.lock -o requirements-gpu.lock
 
-clean: ## remove .venv, caches and everything generated: data/prepared, reports/local, and the RUNS in reports/runs
-	rm -rf $(VENV) data/prepared reports/local reports/runs build *.egg-info \
+clean: ## remove .venv, caches, data/prepared and reports/local; the runs in reports/runs, which cost hours, stay
+	rm -rf $(VENV) data/prepared reports/local build *.egg-info \
 	    .pytest_cache .ruff_cache .hypothesis notebooks/.ipynb_checkpoints
 	find picie_core tests -name __pycache__ -prune -exec rm -rf {} +

@@ -192,3 +192,29 @@ def spectrum(features: np.ndarray) -> np.ndarray:
     if shares.sum() == 0:
         raise ValueError("the features are the same everywhere: they have no directions")
     return shares / shares.sum()
+
+
+def explained_by_place(maps: np.ndarray) -> float:
+    """How much of what maps show is known from the place in the image alone, whatever the image: adjusted R squared.
+
+    1 - (SSW / (n - c)) / (SST / (n - 1)), with SSW the squares about each cell's mean over images, SST those about the
+    mean of everything, n = B h w vectors, c = h w cells. About 0 for maps that do not depend on the place (it may fall
+    just below), 1 for maps that are the same in all images.
+
+    Args:
+        maps: (B, D, h, w), B >= 2: features, or classes one-hot.
+
+    Raises:
+        ValueError: fewer than two images, or maps that are the same everywhere.
+    """
+    if len(maps) < 2:
+        raise ValueError(
+            f"expected maps of two images or more, got {len(maps)}: one image cannot tell place from image"
+        )
+    maps = maps.astype(np.float64)
+    images, cells = len(maps), maps[0, 0].size
+    within = np.square(maps - maps.mean(axis=0)).sum() / (cells * (images - 1))
+    total = np.square(maps - maps.mean(axis=(0, 2, 3), keepdims=True)).sum() / (cells * images - 1)
+    if total == 0:
+        raise ValueError("the maps are the same everywhere: there is nothing to explain")
+    return float(1 - within / total)

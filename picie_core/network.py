@@ -104,6 +104,9 @@ def build(settings: Settings) -> Network:
             delattr(backbone, part)
         if settings.sobel:
             backbone.conv1 = _wider(backbone.conv1)
+        for conv in (layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)):
+            if any(conv.padding):  # a 1x1 convolution has none
+                conv.padding_mode = settings.padding
         network = Network(backbone, settings)
     if settings.pretrained:
         weights = imagenet_weights(settings.backbone, settings.weights_file)

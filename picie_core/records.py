@@ -147,9 +147,10 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
 def digest(settings: Settings) -> str:
     """What the runs of one configuration share, whatever words it was given in: 12 hexadecimal digits.
 
-    Of every resolved value but the seed, `recipe` and `scale` (which stand for values) and `MACHINE`.
+    Of every resolved value but the seed, `recipe` and `scale` (which stand for values) and `MACHINE`; a field added
+    later does not change it (`Settings.without`).
     """
-    values = {k: v for k, v in settings.values().items() if k not in MACHINE | {"seed", "recipe", "scale"}}
+    values = settings.without(MACHINE | {"seed", "recipe", "scale"})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -8,7 +8,7 @@ unit, and where paper and release differ (numbers in brackets count the points o
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
@@ -81,6 +81,12 @@ class Settings(BaseModel):
     fpn: Literal["direct", "cascade"] = knob(
         "direct", "feature pyramid: each level straight to 1/4 and summed (supplement), or top-down (release) [12]"
     )
+    padding: Literal["zeros", "replicate"] = knob(
+        "zeros",
+        "what convolutions see beyond the edge: zeros, by which a network knows where in the image a pixel lies "
+        "(torchvision, paper, release), or the edge's pixels continued",
+        before="zeros",
+    )
     feature_dim: int = knob(128, "channels of the feature map", ge=1, le=4096)
     trunk: Literal["fpn", "res12", "res12_layer2"] = knob(
         "fpn", "backbone and pyramid, or (iic) its stem and layer1 alone, or with layer2: IIC-res12", before="fpn"
@@ -111,6 +117,12 @@ class Settings(BaseModel):
         "or never trained (untrained)",
     )
     kmeans_batch_size: int = knob(16, "images a batch in clustering; COCO: paper 128, release 256 [3]", ge=1)
+    kmeans_images: int | None = knob(
+        None,
+        "images behind each clustering of an epoch, a random sample anew each time; none: every image (paper, release)",
+        ge=1,
+        before=None,
+    )
     kmeans_init_batches: int = knob(50, "batches behind the first centroids: paper 50, release 20 [3]", ge=1)
     kmeans_points: int | None = knob(
         None,
@@ -225,6 +237,12 @@ class Settings(BaseModel):
         """Every value as plain YAML and JSON know it (paths as strings), in the order of the fields."""
         return self.model_dump(mode="json")
 
+    def without(self, names: Collection[str]) -> dict[str, Any]:
+        """`values` but for these names, and for what has the value that runs had before the field was there: so that
+        what is made of it (`key`, `records.digest`) stays the same when a field is added."""
+        extras = {name: knobs.extra(field) for name, field in type(self).model_fields.items()}
+        return {k: v for k, v in self.values().items() if k not in names and extras[k].get("before", ...) != v}
+
     def key(self, results_version: int, fingerprint: str) -> str:
         """The run's key: 16 hexadecimal digits that change when, and only when, the result may.
 
@@ -232,12 +250,8 @@ class Settings(BaseModel):
         left out), the method's `results_version` and the fingerprint of the prepared data. The names `recipe`,
         `scale` and `dataset` stand for values that are hashed themselves.
         """
-        hashed = {}
-        for name, value in self.values().items():
-            extra = knobs.extra(type(self).model_fields[name])
-            if not extra["place"] and not ("before" in extra and extra["before"] == value):
-                hashed[name] = value
-        record = {"settings": hashed, "results_version": results_version, "data": fingerprint}
+        places = {name for name, field in type(self).model_fields.items() if knobs.extra(field)["place"]}
+        record = {"settings": self.without(places), "results_version": results_version, "data": fingerprint}
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_yaml(self) -> str:

@@ -98,8 +98,9 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def as_text(table: pd.DataFrame) -> str:
-    """`over_seeds` for a terminal: mean ± sd [95 % interval]; of the settings, those in which the rows differ."""
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """`over_seeds` for people: accuracy and mIoU as "mean ± sd [95 % interval]", one decimal; seconds whole; of the
+    settings, those in which the rows differ, if any."""
     given = [json.loads(text) for text in table["settings"]]
     names = sorted({name for row in given for name in row} - {"method", "dataset", "recipe"})
     differ = [name for name in names if len({json.dumps(row.get(name)) for row in given}) > 1]
@@ -108,9 +109,13 @@ def as_text(table: pd.DataFrame) -> str:
     for score in ("accuracy", "mIoU"):
         columns = [f"{score} {name}" for name in STATISTICS]
         shown[score] = [_spread_as_text(*row) for row in table[columns].itertuples(index=False)]
-    shown[["seeds", "seconds"]] = table[["seeds", "seconds"]]
-    shown = shown.assign(settings=notes) if differ else shown
-    return shown.to_string(index=False, float_format="%.1f", na_rep="") + "\n"
+    shown["seeds"], shown["seconds"] = table["seeds"], table["seconds"].map("{:.0f}".format)
+    return shown.assign(settings=notes) if differ else shown
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """`readable` for a terminal."""
+    return readable(table).to_string(index=False) + "\n"
 
 
 def every_run(runs: Iterable[Run]) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def test_alone_it_shows_its_help(picie):
         (("run", "00", "-p", "sed=1"), r"00_run\.ipynb has no parameter 'sed': did you mean 'seed'\?"),
         (("run", "00", "-p", "epochs=-3"), r"epochs = '-3'"),
         (("run", "00", "-p", "num_overclusters=3"), r"overclustering needs more than num_clusters = 12"),
-        (("run", "17"), r"no notebook '17'; there are: 00_run, 01_data, 03_picie"),
+        (("run", "17"), r"no notebook '17'; there are: 00_run, 01_data, 02_baselines, 03_picie, 04_main_results"),
         (("run", "data/paper/picie_table1_coco_all.csv"), r"no notebook"),
         (("prepare", "scene", "--size", "32"), r"dataset = 'scene': did you mean 'scenes'\?"),
         (("prepare", "scenes", "--size", "33"), r"image_size = 33: .*multiple of 32"),
@@ -312,8 +312,8 @@ def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_
     monkeypatch.setattr(tables, "results", lambda real=tables.results: real(tiny_run.folder.parent))
     status, out, _ = picie("demo")
     folder = home / "reports" / "local" / "scenes"
-    names = ["00_run.ipynb", "01_data.ipynb", "03_picie.ipynb"]
-    assert [name for name, _, _ in made if name in names] == names
+    names = ["00_run", "01_data", "02_baselines", "03_picie", "04_main_results"]
+    assert [name.removesuffix(".ipynb") for name, _, _ in made] == names
     assert all(given == {} and output == folder / "notebooks" / name for name, given, output in made)
     assert status == 0
     assert f"{tiny_run.scores.mean_iou:.1f}" in out

@@ -235,3 +235,29 @@ def test_the_spectrum_does_not_turn_with_the_features_or_grow_with_them():
 def test_features_that_are_the_same_everywhere_have_no_spectrum():
     with pytest.raises(ValueError, match="the same everywhere"):
         metrics.spectrum(np.ones((4, 3)))
+
+
+# -- what the place explains
+
+
+def test_what_the_place_explains_by_hand():
+    # two images of two cells, one channel: cells' means 1 and 6; SSW = 4, SST = 4 + 4 * 6.25 = 29; n = 4, c = 2
+    maps = np.array([0.0, 5, 2, 7]).reshape(2, 1, 1, 2)
+    assert metrics.explained_by_place(maps) == pytest.approx(1 - (4 / 2) / (29 / 3))
+
+
+def test_what_the_place_explains_at_its_ends():
+    rng = np.random.default_rng(0)
+    same = np.broadcast_to(rng.normal(size=(1, 3, 4, 5)), (6, 3, 4, 5))
+    assert metrics.explained_by_place(same) == pytest.approx(1)
+    assert abs(metrics.explained_by_place(rng.normal(size=(200, 4, 6, 6)))) < 0.01
+    by_image = np.broadcast_to(rng.normal(size=(50, 3, 1, 1)), (50, 3, 4, 4))
+    assert metrics.explained_by_place(by_image) < 0
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"), [(np.ones((1, 2, 3, 3)), "two images"), (np.ones((4, 2, 3, 3)), "same everywhere")]
+)
+def test_what_the_place_cannot_explain(maps, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.explained_by_place(maps)

@@ -146,6 +146,17 @@ def test_the_settings_choose_pyramid_and_width():
         assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 7, 8, 8)
 
 
+@pytest.mark.parametrize(("padding", "knows_the_edge"), [("zeros", True), ("replicate", False)])
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+@torch.no_grad()
+def test_by_zero_padding_a_network_knows_where_the_edge_is(padding, knows_the_edge, backbone):
+    net = network.build(settings(padding=padding, backbone=backbone)).eval()
+    features = net(torch.full((1, 3, 64, 64), 0.7))[0].flatten(1)  # an image without anything in it
+    spread = (features - features.mean(dim=1, keepdim=True)).abs().max() / features.abs().max()
+    assert (spread > 0.01) == knows_the_edge
+    assert spread > 0.01 or spread < 1e-5
+
+
 def test_embed_gives_unit_vectors_along_the_channels():
     raw = torch.tensor([[3.0, 0.0], [4.0, 2.0]])[None, :, :, None]  # pixels (3, 4) and (0, 2)
     torch.testing.assert_close(network.embed(raw)[0, :, :, 0], torch.tensor([[0.6, 0.0], [0.8, 1.0]]))

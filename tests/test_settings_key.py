@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from picie_core import recipes
+from picie_core import recipes, records
 from picie_core.settings import Settings, SettingsError, knob
 
 # Every setting that counts, none left to a table or default: the known answer below moves only when the key does.
@@ -23,9 +23,11 @@ FIXED = {
 KEY = "8d41d82c7bf58797"
 # Settings added after the first runs, at the values those had: they do not count there.
 ADDED = {
-    "kmeans_points": None, "scored_split": "val", "trunk": "fpn", "sobel": False, "training_clusters": 0,
+    "kmeans_points": None, "kmeans_images": None, "scored_split": "val", "trunk": "fpn", "sobel": False,
+    "training_clusters": 0,
     "iic_lambda": 1.0, "iic_displacement": 10, "iic_collapsed": False, "iic_loss_size": None,
     "iic_auxiliary_clusters": 45, "iic_heads": "alternating", "iic_affine": False, "iic_mask": "warp",
+    "padding": "zeros",
 }  # fmt: skip
 GIVEN = FIXED | ADDED
 PLACES = {
@@ -84,7 +86,7 @@ OTHER = {
     "kmeans_init_batches": 20, "kmeans_update_batches": 1, "kmeans_iterations": 10, "kmeans_batchnorm": "running",
     "label_rule": "inner", "logit_rule": "euclidean", "temperature": 0.1, "balance": "none", "mse": "added",
     "epochs": 5, "batch_size": 8, "learning_rate": 1e-4, "precision": "bf16", "threads": 1,
-    "kmeans_points": 256, "scored_split": "train", "sobel": True, "training_clusters": 100,
+    "kmeans_points": 256, "kmeans_images": 128, "padding": "replicate", "scored_split": "train", "sobel": True, "training_clusters": 100,
     "iic_lambda": 1.5, "iic_displacement": 5, "iic_collapsed": True, "iic_loss_size": 64,
     "iic_auxiliary_clusters": 0, "iic_heads": "summed", "iic_affine": True, "iic_mask": "release",
 }  # fmt: skip
@@ -129,10 +131,12 @@ class Later(Settings):
     cap: int | None = knob(9, "another; older runs had no cap", before=None)
 
 
-def test_a_field_added_later_leaves_the_key_of_older_runs():
+def test_a_field_added_later_leaves_the_key_and_the_digest_of_older_runs():
     assert key(Later(**GIVEN, sharpen=0.0, cap=None)) == KEY
     keys = {key(Later(**GIVEN, sharpen=s, cap=c)) for s in (0.0, 0.5) for c in (None, 9)}
     assert len(keys) == 4
+    assert records.digest(Later(**GIVEN, sharpen=0.0, cap=None)) == records.digest(Settings(**GIVEN))
+    assert records.digest(Later(**GIVEN, sharpen=0.0, cap=9)) != records.digest(Settings(**GIVEN))
     assert key(Later(**GIVEN)) == key(Later(**GIVEN, sharpen=0.5, cap=9)) != KEY  # the new defaults are a new run
 
 

@@ -117,7 +117,7 @@ def test_as_text_tells_apart_what_differs_in_its_settings_alone():
 def test_as_text_of_alike_rows_has_no_settings():
     text = tables.as_text(tables.over_seeds(tidy(("picie", "scenes", 1, 10.06, 5), ("rgb", "scenes", 1, 20, 9))))
     assert "settings" not in text
-    assert text.splitlines()[2].split() == ["scenes", "PiCIE", "ours", "10.1", "5.0", "1", "10.0"]
+    assert text.splitlines()[2].split() == ["scenes", "PiCIE", "ours", "10.1", "5.0", "1", "10"]
 
 
 def test_as_text_has_the_spread_and_the_interval_of_several_seeds():
