@@ -86,7 +86,8 @@ OTHER = {
     "kmeans_init_batches": 20, "kmeans_update_batches": 1, "kmeans_iterations": 10, "kmeans_batchnorm": "running",
     "label_rule": "inner", "logit_rule": "euclidean", "temperature": 0.1, "balance": "none", "mse": "added",
     "epochs": 5, "batch_size": 8, "learning_rate": 1e-4, "precision": "bf16", "threads": 1,
-    "kmeans_points": 256, "kmeans_images": 128, "padding": "replicate", "scored_split": "train", "sobel": True, "training_clusters": 100,
+    "kmeans_points": 256, "kmeans_images": 128, "padding": "replicate", "scored_split": "train",
+    "sobel": True, "training_clusters": 100,
     "iic_lambda": 1.5, "iic_displacement": 5, "iic_collapsed": True, "iic_loss_size": 64,
     "iic_auxiliary_clusters": 0, "iic_heads": "summed", "iic_affine": True, "iic_mask": "release",
 }  # fmt: skip
