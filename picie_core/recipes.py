@@ -63,8 +63,7 @@ RECIPES: Mapping[str, Values] = {
         "fpn": "direct",
         "label_rule": "euclidean",
         "logit_rule": "cosine",
-        # at 1 the loss is nearly linear in unit features, and training leaves two directions of them
-        "temperature": 0.3,
+        "temperature": 1.0,
     },
 }
 
@@ -88,7 +87,6 @@ METHODS: Mapping[str, Values] = {
 # A recipe's values that are multiples of another setting: name -> (of which setting, factor of each recipe).
 FACTORS: Mapping[str, tuple[str, Mapping[str, int]]] = {
     "base_size": ("image_size", {"paper": 1, "release": 2, "ours": 2}),
-    "kmeans_images": ("batch_size", {"ours": 8}),
     "kmeans_batch_size": ("batch_size", {"paper": 1, "release": 2, "ours": 1}),
 }
 

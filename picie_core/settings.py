@@ -117,12 +117,6 @@ class Settings(BaseModel):
         "or never trained (untrained)",
     )
     kmeans_batch_size: int = knob(16, "images a batch in clustering; COCO: paper 128, release 256 [3]", ge=1)
-    kmeans_images: int | None = knob(
-        None,
-        "images behind each clustering of an epoch, a random sample anew each time; none: every image (paper, release)",
-        ge=1,
-        before=None,
-    )
     kmeans_init_batches: int = knob(50, "batches behind the first centroids: paper 50, release 20 [3]", ge=1)
     kmeans_points: int | None = knob(
         None,

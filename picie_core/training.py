@@ -138,8 +138,8 @@ class _Loop:
         start = self._resume()
         epochs = s.epochs if self.method.learns else 0
         scored = len(self.val) if self.scored else 0
-        closing = len(self.train) * self.method.clusters_at_the_end
-        total = (epochs - start) * (self.method.images_an_epoch + scored) + closing + scored
+        train, closing = len(self.train), len(self.train) * self.method.clusters_at_the_end
+        total = (epochs - start) * (self.method.passes_an_epoch * train + scored) + closing + scored
         with Progress(total, f"{s.method} on {s.dataset}, seed {s.seed}") as self.progress:
             for epoch in range(start, epochs):
                 self._epoch(epoch)

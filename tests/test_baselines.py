@@ -68,7 +68,7 @@ def test_an_epoch_of_deepcluster_looks_at_view_1_alone(monkeypatch):
     method = build("deepcluster")
     assert method.settings.classifier == "parametric"
     assert through(method) == ["cluster", "label", "train"]
-    assert method.images_an_epoch == 3 * N
+    assert method.passes_an_epoch == 3
     assert len(seen) == 3  # batches: kept for the passes after the first
     assert method.record.keys() == {f"inertia_1_{K}", f"cluster_sizes_1_{K}", f"loss_within_{K}"}
     assert method.optimizers.keys() == {"network"}
@@ -238,7 +238,7 @@ def moved(before: dict[str, torch.Tensor], method: Method) -> set[str]:
 )
 def test_the_heads_learn_in_turn_or_together(monkeypatch, values, turns):
     method = iic(monkeypatch, **values)
-    assert method.images_an_epoch == len(turns) * N
+    assert method.passes_an_epoch == len(turns)
     assert method.clusters_at_the_end is False
     assert list(method.closing_passes()) == []
     orders = []

@@ -35,8 +35,7 @@ class Alternating(Method):
         self.optimizers["network"] = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.sizes = sizes
         self.views = clustered
-        self.sampled = min(settings.kmeans_images or num_images, num_images)
-        self.images_an_epoch = len(self.views) * self.sampled + 2 * num_images
+        self.passes_an_epoch = len(self.views) + 2
         self.pictures = views.Views(settings, num_images)
         side = math.ceil(settings.image_size / 4)
         self.labels: dict[Clustering, Tensor] = {}
@@ -66,7 +65,7 @@ class Alternating(Method):
         """Cluster view 1, cluster view 2, label both, train."""
         s, self.record = self.settings, {}
         for v in self.views:
-            kmeans = {k: self.kmeans(k, epoch, v, images=self.sampled) for k in self.sizes}
+            kmeans = {k: self.kmeans(k, epoch, v) for k in self.sizes}
 
             def cluster(batch: Batch, v: int = v, kmeans: dict = kmeans) -> None:
                 points = flatten(self.view(v, epoch, batch))
@@ -74,7 +73,7 @@ class Alternating(Method):
                     clustering.add(points)
 
             self.clustering_mode()
-            yield self.clustering_pass("cluster", cluster, epoch, v, images=self.sampled)
+            yield self.clustering_pass("cluster", cluster, epoch, v)
             for k in self.sizes:
                 found, self.record[f"inertia_{v}_{k}"] = kmeans[k].finish()
                 self.prototypes(v, k).copy_(found)

@@ -43,7 +43,7 @@ class Iic(Method):
         parameters = [*self.network.parameters(), *self.heads.parameters()]
         self.optimizers["network"] = torch.optim.Adam(parameters, lr=s.learning_rate)
         self.turns = [[name] for name in self.heads] if s.iic_heads == "alternating" else [list(self.heads)]
-        self.images_an_epoch = len(self.turns) * num_images
+        self.passes_an_epoch = len(self.turns)
 
     def _head(self, name: str, k: int) -> nn.Conv2d:
         """A 1x1 convolution without bias, He initialisation over its inputs, as IIC."""

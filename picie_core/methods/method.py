@@ -84,8 +84,8 @@ class Method(nn.Module):
     learns: ClassVar[bool] = False
     """Whether there are epochs; a method that learns nothing has only `closing_passes`."""
 
-    images_an_epoch: int = 0
-    """How many images the `passes` of an epoch visit, each counted as often as it is visited: for the progress bar."""
+    passes_an_epoch: int = 0
+    """How many `passes` yields, for the progress bar."""
 
     clusters_at_the_end: bool = True
     """Whether `closing_passes` clusters anew; not where a method predicts by a classifier of its own."""
@@ -138,11 +138,10 @@ class Method(nn.Module):
         """How many clusters the set of predictions that `logits` calls `name` has."""
         return self.settings.num_clusters
 
-    def kmeans(self, k: int, *key: int | str, images: int | None = None) -> MiniBatchKMeans:
-        """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`; it will be given
-        the pixels of so many images (none: of all)."""
+    def kmeans(self, k: int, *key: int | str) -> MiniBatchKMeans:
+        """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`."""
         s = self.settings
-        first = min(s.kmeans_init_batches, math.ceil((images or self.num_images) / s.kmeans_batch_size))
+        first = min(s.kmeans_init_batches, math.ceil(self.num_images / s.kmeans_batch_size))
         return MiniBatchKMeans(
             k,
             first,
@@ -152,12 +151,9 @@ class Method(nn.Module):
             s.kmeans_points and math.ceil(s.kmeans_points * k / first),
         )
 
-    def clustering_pass(
-        self, name: str, step: Callable[[Batch], None], *key: int | str, images: int | None = None
-    ) -> Pass:
-        """A pass in clustering batches over so many images (none: all), in a random order of its own: its first
-        batches, and it itself if it is not over all, are a random sample."""
-        order = draws.permutation(self.num_images, (self.settings.seed, "clustering order", *key))[:images]
+    def clustering_pass(self, name: str, step: Callable[[Batch], None], *key: int | str) -> Pass:
+        """A pass in clustering batches, in a random order of its own: the first batches are a random sample."""
+        order = draws.permutation(self.num_images, (self.settings.seed, "clustering order", *key))
         return Pass(name, order, self.settings.kmeans_batch_size, step)
 
     def clustering_mode(self) -> None:

@@ -22,11 +22,11 @@ class Supervised(Method):
     """
 
     learns = True
+    passes_an_epoch = 1
     clusters_at_the_end = False
 
     def __init__(self, settings: Settings, num_images: int) -> None:
         super().__init__(settings, num_images)
-        self.images_an_epoch = num_images
         self.network = network.build(settings)
         head = network.classifier(settings.feature_dim, settings.num_clusters)
         self.classifier = network.draw_classifier(head, (settings.seed, "head", "supervised"))
