@@ -5,6 +5,7 @@ photographs.
 """
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def panels(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (),
             sns.despine(ax=axis, left=True, bottom=True)
         for axis, picture in zip(row, pictures, strict=False):
             axis.imshow(picture, interpolation="nearest")
-        row[0].set_ylabel(name, fontsize=9)
+        row[0].set_ylabel(textwrap.fill(name, int(11 * width)), fontsize=9)  # a line is no longer than a picture
     for axis, title in zip(axes[0], titles, strict=False):
         axis.set_title(title, fontsize=9)
     return figure
