@@ -67,7 +67,8 @@ def panels(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (),
             sns.despine(ax=axis, left=True, bottom=True)
         for axis, picture in zip(row, pictures, strict=False):
             axis.imshow(picture, interpolation="nearest")
-        row[0].set_ylabel(textwrap.fill(name, int(11 * width)), fontsize=9)  # a line is no longer than a picture
+        lines = textwrap.fill(name, int(11 * width), break_on_hyphens=False)  # none longer than a picture is high
+        row[0].set_ylabel(lines, fontsize=9)
     for axis, title in zip(axes[0], titles, strict=False):
         axis.set_title(title, fontsize=9)
     return figure

@@ -198,8 +198,8 @@ def explained_by_place(maps: np.ndarray) -> float:
     """How much of what maps show is known from the place in the image alone, whatever the image: adjusted R squared.
 
     1 - (SSW / (n - c)) / (SST / (n - 1)), with SSW the squares about each cell's mean over images, SST those about the
-    mean of everything, n = B h w vectors, c = h w cells. About 0 for maps that do not depend on the place (it may fall
-    just below), 1 for maps that are the same in all images.
+    mean of everything, n = B h w vectors, c = h w cells. About 0 for maps that do not depend on the place (down to
+    -1 / (B - 1) where each image has a level of its own), 1 for maps that are the same in all images.
 
     Args:
         maps: (B, D, h, w), B >= 2: features, or classes one-hot.

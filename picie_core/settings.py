@@ -83,7 +83,7 @@ class Settings(BaseModel):
     )
     padding: Literal["zeros", "replicate"] = knob(
         "zeros",
-        "what convolutions see beyond the edge: zeros, by which a network knows where in the image a pixel lies "
+        "what the backbone's convolutions see beyond the edge: zeros, which tell where in the image a pixel lies "
         "(torchvision, paper, release), or the edge's pixels continued",
         before="zeros",
     )

@@ -105,7 +105,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     names = sorted({name for row in given for name in row} - {"method", "dataset", "recipe"})
     differ = [name for name in names if len({json.dumps(row.get(name)) for row in given}) > 1]
     notes = [", ".join(f"{name}={row[name]}" for name in differ if row.get(name) is not None) for row in given]
-    shown = table[["dataset", "method", "recipe"]].copy()
+    shown = pd.DataFrame(table, columns=["dataset", "method", "recipe"])
     for score in ("accuracy", "mIoU"):
         columns = [f"{score} {name}" for name in STATISTICS]
         shown[score] = [_spread_as_text(*row) for row in table[columns].itertuples(index=False)]

@@ -114,6 +114,16 @@ def test_as_text_tells_apart_what_differs_in_its_settings_alone():
     assert worse.endswith("epochs=2, mse=none")
 
 
+def test_a_readable_table_has_a_column_a_score_and_settings_only_where_rows_differ():
+    runs = tidy(*(("picie", "scenes", n, 40 + n, 2 * n) for n in (1, 2, 3)), ("rgb", "scenes", 1, 30, 1))
+    shown = tables.readable(tables.over_seeds(runs))
+    assert shown.columns.tolist() == ["dataset", "method", "recipe", "accuracy", "mIoU", "seeds", "seconds"]
+    assert shown["accuracy"].tolist() == ["42.0 ± 1.0 [39.5, 44.5]", "30.0"]
+    assert shown["seeds"].tolist() == [3, 1]
+    other = tidy(("picie", "scenes", 1, 10, 5), ("picie", "scenes", 1, 9, 4, {"explicit": '{"epochs": 2}'}))
+    assert tables.readable(tables.over_seeds(other))["settings"].tolist() == ["", "epochs=2"]
+
+
 def test_as_text_of_alike_rows_has_no_settings():
     text = tables.as_text(tables.over_seeds(tidy(("picie", "scenes", 1, 10.06, 5), ("rgb", "scenes", 1, 20, 9))))
     assert "settings" not in text
