@@ -50,8 +50,10 @@ demo: $(READY) ## run the numbered notebooks on the embedded scenes; ends with t
 	@$(BIN)/picie demo
 
 test: check ## run everything CI checks: lint, types, tests, and the notebooks against their committed outputs
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests $(wildcard notebooks/*.ipynb) \
-	    --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval.cfg
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
+	@# one after the other: two trainings at a time on two cores take several times as long as one
+	@$(BIN)/python -m pytest -p tests.conftest $(wildcard notebooks/*.ipynb) \
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 --nbval-sanitize-with tests/nbval.cfg
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@cd notebooks && ../$(BIN)/jupyter lab
