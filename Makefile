@@ -69,7 +69,7 @@ lock: ## resolve requirements*.lock again from pyproject.toml; UPGRADE=--upgrade
 	$(PYTHON) -m venv "$$tmp"; "$$tmp/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.8; \
 	compile() { "$$tmp/bin/uv" pip compile pyproject.toml --quiet --no-config --universal --fork-strategy fewest \
 	    --only-binary :all: --no-annotate --no-emit-index-url --no-emit-find-links \
-	    --custom-compile-command "make lock" $(UPGRADE) --extra dev "$$@"; }; \
+	    --custom-compile-command "make lock" $(UPGRADE) --extra dev --extra cluster "$$@"; }; \
 	compile --extra cpu -o requirements.lock; \
 	compile --extra gpu -c requirements.lock -o requirements-gpu.lock
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from picie_core import network, records, training
+from picie_core import devices, network, records, training
 from picie_core.settings import Settings
 
 RELEASE_MS = 275.0
@@ -34,7 +34,7 @@ def benchmark(settings: Settings, repeats: int = 3) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as root:
         run = training.run(settings.replace(runs_root=Path(root), fresh=True, epochs=max(settings.epochs, 2)))
-        progress, machine = run.progress.iloc[1:], records.environment(training.make_fabric(settings).device)
+        progress, machine = run.progress.iloc[1:], records.environment(devices.make_fabric(settings).device)
     n = run.result["train"]["images"]
     per_image = 1000 / n
     phases = {
@@ -60,7 +60,7 @@ def benchmark(settings: Settings, repeats: int = 3) -> dict[str, Any]:
 
 def bare_network(settings: Settings, repeats: int) -> dict[str, dict[str, float]]:
     """ms an image of the network alone on a batch, by memory layout: forward; forward and backward."""
-    fabric = training.make_fabric(settings)
+    fabric = devices.make_fabric(settings)
     torch.set_num_threads(settings.threads)
     net = network.build(settings).to(fabric.device)
     batch = torch.randn(settings.batch_size, 3, settings.image_size, settings.image_size, device=fabric.device)

@@ -3,11 +3,14 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from picie_core import places
+from picie_core import options, places
+from picie_core.errors import WorkbookError
+from picie_core.grid import command
+from picie_core.options import Parameters, RefusedError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,15 +21,7 @@ app = typer.Typer(
     "Notebooks are run with `picie run`, your own photographs are segmented with `picie segment`.",
 )
 
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Any setting (see `picie settings`); repeatable."),
-]
 Root = Annotated[Path | None, typer.Option(help="The data set's folder (scenes need none).")]
-
-
-class _Refused(Exception):
-    """A message for the user, and exit status 2."""
 
 
 @app.command()
@@ -77,7 +72,7 @@ def run(
     from picie_core.publishing import local_folder
 
     file = execution.find(notebook)
-    given = dict(_pair(text) for text in parameter or [])
+    given = dict(options.pair(text) for text in parameter or [])
     overrides = execution.route(file, given).get("overrides", {})
     stay = {} if "overrides" in given else {name: v for name, v in overrides.items() if name not in given}
     if stay:
@@ -88,6 +83,9 @@ def run(
         )
     target = output or local_folder(given.get("dataset", "scenes")) / "notebooks" / file.name
     typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
+
+
+app.command()(command.grid)
 
 
 @app.command()
@@ -121,14 +119,14 @@ def results(
     """
     from picie_core import places, records, tables
 
-    wanted = _settings(parameter)
+    wanted = options.settings(parameter)
     runs = [
         run
         for run in records.finished(places.runs_root())
         if all(getattr(run.settings, name) == value for name, value in wanted.items())
     ]
     if not runs:
-        raise _Refused(
+        raise RefusedError(
             f"no finished run below {places.runs_root()} {'has ' + ', '.join(parameter) if parameter else 'yet'}"
         )
     typer.echo(tables.as_text(tables.over_seeds(records.tidy(runs))))
@@ -165,7 +163,7 @@ def segment(
     if folder is None:
         there = ", ".join(file.parent.name for file in sorted(root.glob("*/result.json"))[:8])
         such = f", such as {there}" if there else "; there is none"
-        raise _Refused(f"no finished run {run}: give its folder, or its name below {root}{such}")
+        raise RefusedError(f"no finished run {run}: give its folder, or its name below {root}{such}")
     with tqdm(desc="segment", unit="img", disable=not sys.stderr.isatty()) as bar:
 
         def tick(done: int, total: int) -> None:
@@ -207,7 +205,7 @@ def settings(parameter: Parameters = None) -> None:
     """
     from picie_core.settings import Settings
 
-    chosen = Settings(**_settings(parameter))
+    chosen = Settings(**options.settings(parameter))
     for name, value in chosen.values().items():
         meaning = Settings.model_fields[name].description
         typer.echo(f"{name:24} {value!s:14} {chosen.sources[name]:16} {meaning}")
@@ -240,7 +238,7 @@ def bench(
     from picie_core.settings import Settings
 
     sizes = {"image_size": 160, "train_images": 128, "val_images": 16, "epochs": 3}
-    result = benchmark.benchmark(Settings(**(sizes | _settings(parameter))))
+    result = benchmark.benchmark(Settings(**(sizes | options.settings(parameter))))
     typer.echo(benchmark.report(result))
     if out:
         records.write_json(out, result)
@@ -248,40 +246,10 @@ def bench(
 
 def main() -> None:
     """The command, with errors as messages: a person's mistake is not a traceback."""
-    from picie_core.clustering import ClusteringError
-    from picie_core.datasets import DataError
-    from picie_core.execution import NotebookError
-    from picie_core.publishing import PublishError
-    from picie_core.settings import SettingsError
-    from picie_core.training import DivergedError
-
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("papermill").setLevel(logging.WARNING)  # it would name hidden files
-    known = (
-        ClusteringError,
-        DataError,
-        NotebookError,
-        PublishError,
-        SettingsError,
-        DivergedError,
-        OSError,  # a file that is not there or may not be read, a full disk: the message names it
-        _Refused,
-    )
     try:
         app()
-    except known as error:
+    except (WorkbookError, OSError) as error:  # OSError: no such file, a full disk; the message names it
         typer.echo(f"picie: {error}", err=True)
         raise SystemExit(2) from error
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise _Refused(f"-p {text!r}: expected name=value, such as -p seed=2")
-    return name.strip(), value.strip()
-
-
-def _settings(parameter: list[str] | None) -> dict[str, Any]:
-    from picie_core.settings import parse
-
-    return {name: parse(name, value) for name, value in map(_pair, parameter or [])}

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from picie_core import draws
+from picie_core.errors import WorkbookError
 
 
-class ClusteringError(RuntimeError):
+class ClusteringError(WorkbookError, RuntimeError):
     """A clustering that cannot be used; the message says what to try."""
 
 

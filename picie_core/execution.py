@@ -14,14 +14,19 @@ from papermill.exceptions import PapermillExecutionError
 from pydantic import TypeAdapter, ValidationError
 
 from picie_core import places, suggestions
+from picie_core.errors import WorkbookError
 from picie_core.settings import Settings, SettingsError, parse
 
 START_SECONDS = 180
 """How long a kernel may take to start on a loaded machine."""
 
 
-class NotebookError(RuntimeError):
+class NotebookError(WorkbookError, RuntimeError):
     """A notebook that cannot be executed or that failed; the message names the file to open."""
+
+
+class KernelDiedError(NotebookError):
+    """A kernel that died or did not start; another attempt may succeed."""
 
 
 def find(name: str) -> Path:
@@ -138,8 +143,8 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
 
     Raises:
         SettingsError: see `route`.
-        NotebookError: a cell failed or the kernel died; the notebook so far is kept beside `output` as
-            `NAME.failed.ipynb` (until a later execution succeeds), and an older `output` stays as it was.
+        NotebookError: a cell failed or (`KernelDiedError`) the kernel died; the notebook so far is kept beside `output`
+            as `NAME.failed.ipynb` (until a later execution succeeds), and an older `output` stays as it was.
     """
     injected = route(notebook, given)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +169,7 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
         ) from error
     except RuntimeError as error:  # what nbclient raises when a kernel dies or does not start
         attempt.replace(failed)
-        raise NotebookError(
+        raise KernelDiedError(
             f"{notebook.name}: {error}. A kernel that dies without a word was often out of memory: try a smaller "
             f"batch_size or image_size\nOpen {failed}"
         ) from error

@@ -7,9 +7,10 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from picie_core import suggestions
+from picie_core.errors import WorkbookError
 
 
-class SettingsError(ValueError):
+class SettingsError(WorkbookError, ValueError):
     """A setting that does not exist or a value that is not allowed; the message says what is."""
 
 

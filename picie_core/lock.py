@@ -65,6 +65,17 @@ def hold(folder: Path, stale: float = STALE_SECONDS, beat: float = BEAT_SECONDS)
         lock.release()
 
 
+def held(folder: Path, stale: float = STALE_SECONDS) -> bool:
+    """Whether a process, on this host or another, holds the folder's lock now."""
+    if not (folder / "lock").exists():
+        return False
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            return _elsewhere(folder / "owner.json", stale)
+    except Timeout:
+        return True
+
+
 def _sign(owner: Path) -> None:
     """Written at once: another host that read half of it would take the folder for nobody's."""
     new = owner.with_name(f"owner.{os.getpid()}.new")

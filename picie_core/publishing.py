@@ -4,12 +4,13 @@ from pathlib import Path
 
 from picie_core import figures, places, records
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
+from picie_core.errors import WorkbookError
 
 SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name)
 """What a committed figure may show: no images, or embedded scenes."""
 
 
-class PublishError(ValueError):
+class PublishError(WorkbookError, ValueError):
     """Something that may not be published; nothing has been copied."""
 
 

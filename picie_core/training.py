@@ -1,32 +1,30 @@
 """`run(settings)`: prepare, train, score and record a run; or load it when it is done, or go on where it stopped."""
 
 import logging
-import resource
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from picie_core import allocator, evaluation, lock, places, records
+from picie_core import devices, evaluation, lock, places, records
 from picie_core.datasets import Prepared, prepare
+from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, Batch, Method, Pass
 from picie_core.metrics import majority, score
 from picie_core.progress import Progress
 from picie_core.records import Run
-from picie_core.settings import Settings
+from picie_core.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
 
-class DivergedError(RuntimeError):
+class DivergedError(WorkbookError, RuntimeError):
     """A loss that is not finite; the message says what to try."""
 
 
@@ -75,7 +73,7 @@ def restore(run: Run) -> tuple[Method, Fabric]:
     the fabric that knows device and precision."""
     # The values as they were: `replace` would resolve them anew, by tables that may have changed since.
     settings = run.settings.model_copy(update={"pretrained": False, "device": "auto"})
-    fabric = make_fabric(settings)
+    fabric = devices.make_fabric(settings)
     method = METHODS[settings.method](settings, 0)
     tensors = run.weights()
     prototypes = tensors.pop("final_prototypes", None)
@@ -97,14 +95,26 @@ def run_pass(
 
     Returns:
         The losses, one scalar a step; empty where nothing is learned.
+
+    Raises:
+        SettingsError: the last batch is one image too small for batch norm.
     """
     losses: list[Tensor] = []
     for start in range(0, len(pass_.order), pass_.batch_size):
         indices = pass_.order[start : start + pass_.batch_size]
         images = torch.from_numpy(data.images[indices]).to(fabric.device)
         labels = None if data.labels is None else torch.from_numpy(data.labels[indices]).to(fabric.device)
-        with torch.set_grad_enabled(bool(pass_.optimizers)), fabric.autocast():
-            loss = pass_.step(Batch(images, indices, labels))
+        try:
+            with torch.set_grad_enabled(bool(pass_.optimizers)), fabric.autocast():
+                loss = pass_.step(Batch(images, indices, labels))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise SettingsError(
+                f"batch norm needs more than one value a channel, and the last of {len(pass_.order)} images by batches "
+                f"of {pass_.batch_size} ({pass_.name}) is alone, with one cell at the coarsest level: "
+                "give another batch_size or kmeans_batch_size, or a larger image_size"
+            ) from error
         if loss is not None:
             for optimizer in pass_.optimizers:
                 optimizer.zero_grad(set_to_none=True)
@@ -121,7 +131,7 @@ class _Loop:
 
     def __init__(self, settings: Settings, train: Prepared, val: Prepared, folder: Path) -> None:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
-        self.fabric = make_fabric(settings)
+        self.fabric = devices.make_fabric(settings)
         self.device = self.fabric.device
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
         self.scored = val.labels is not None
@@ -164,7 +174,9 @@ class _Loop:
         row |= {f"seconds_{name}": round(value, 3) for name, value in phases.items()}
         seconds = time.monotonic() - began
         self.rows.append(
-            row | {"seconds": seconds, "images_per_second": len(self.train) / seconds} | _memory(self.device)
+            row
+            | {"seconds": seconds, "images_per_second": len(self.train) / seconds}
+            | devices.peak_memory(self.device)
         )
         self.seconds += seconds
         records.write_progress(self.folder, self.rows)
@@ -252,17 +264,6 @@ class _Loop:
         return counters["epochs_done"]
 
 
-def make_fabric(settings: Settings) -> Fabric:
-    """Device and precision of a run; also puts threads and memory in place, for this process."""
-    allocator.keep_freed_memory()
-    torch.set_num_threads(settings.threads)
-    faiss.omp_set_num_threads(settings.threads)
-    kind, _, number = settings.device.partition(":")
-    precision = "bf16-mixed" if settings.precision == "bf16" else "32-true"
-    devices: Any = [int(number)] if number else 1
-    return Fabric(accelerator=kind, devices=devices, precision=precision)
-
-
 def _loaded(folder: Path) -> Run:
     run, now = records.load(folder), records.commit()
     made = run.result.get("commit")
@@ -288,12 +289,3 @@ def _named_scores(matrices: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 def _provenance(data: Prepared) -> dict[str, Any]:
     return {"images": len(data), "fingerprint": data.fingerprint}
-
-
-def _memory(device: torch.device) -> dict[str, float]:
-    """Peak memory of the process so far, and of the GPU, in MB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    row = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
-    if device.type == "cuda":
-        row["peak_gpu_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
-    return row

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from picie_core import benchmark, cli, execution, figures, publishing, tables
+from picie_core import benchmark, cli, execution, figures, options, publishing, tables
 from picie_core.datasets import DATASETS
 from picie_core.settings import Settings
 
@@ -61,7 +61,7 @@ def no_kernel(monkeypatch):
 
 
 def test_the_commands():
-    assert COMMANDS == ["bench", "demo", "doctor", "prepare", "publish", "results", "run", "segment", "settings"]
+    assert " ".join(COMMANDS) == "bench demo doctor grid prepare publish results run segment settings"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -172,7 +172,7 @@ def test_results_are_shown_over_seeds_and_written_run_by_run(picie, home, tiny_r
     given = dict(pair.split("=") for pair in row["command"].split(" -p ")[2:])
     assert row["command"].startswith("picie run 00 -p overrides={} -p ")
     assert "runs_root" not in given
-    again = Settings(**cli._settings([f"{n}={v}" for n, v in given.items()]))  # the command makes the same run
+    again = Settings(**options.settings([f"{n}={v}" for n, v in given.items()]))  # the command makes the same run
     assert again.key(1, "") == tiny_run.settings.key(1, "")
 
 

@@ -17,7 +17,7 @@ import picie_core
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LOCKS = {"requirements.lock": ("cpu", "dev"), "requirements-gpu.lock": ("gpu", "dev")}
+LOCKS = {"requirements.lock": ("cpu", "dev", "cluster"), "requirements-gpu.lock": ("gpu", "dev", "cluster")}
 
 # What conda-forge calls a package of the Python index, where the names differ.
 CONDA = {

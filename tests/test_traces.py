@@ -6,7 +6,7 @@ import torch
 from test_methods import D, K, N, Tiny, build
 from torch import Tensor
 
-from picie_core import metrics, mutual_information, network, traces, training, views
+from picie_core import devices, metrics, mutual_information, network, traces, training, views
 from picie_core.clustering import assign
 from picie_core.methods import Batch, Method
 
@@ -33,7 +33,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fabric():
-    return training.make_fabric(build("deepcluster").settings)
+    return devices.make_fabric(build("deepcluster").settings)
 
 
 def trained(method: Method, fabric) -> dict[str, Tensor]:

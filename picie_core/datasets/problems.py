@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from picie_core.errors import WorkbookError
+
 SHOWN = 5
 """How many problems a message names before it only counts them."""
 
@@ -17,7 +19,7 @@ class Problem(NamedTuple):
     reason: str
 
 
-class DataError(ValueError):
+class DataError(WorkbookError, ValueError):
     """Data that are missing, wrong or do not fit; the message says what was expected, what came, and what to do."""
 
 

@@ -1,0 +1,32 @@
+"""Where a run is computed: the fabric that knows device and precision, the threads, and the memory that was used."""
+
+import resource
+import sys
+from typing import Any
+
+import faiss
+import torch
+from lightning_fabric import Fabric
+
+from picie_core import allocator
+from picie_core.settings import Settings
+
+
+def make_fabric(settings: Settings) -> Fabric:
+    """Device and precision of a run; also puts threads and memory in place, for this process."""
+    allocator.keep_freed_memory()
+    torch.set_num_threads(settings.threads)
+    faiss.omp_set_num_threads(settings.threads)
+    kind, _, number = settings.device.partition(":")
+    precision = "bf16-mixed" if settings.precision == "bf16" else "32-true"
+    devices: Any = [int(number)] if number else 1
+    return Fabric(accelerator=kind, devices=devices, precision=precision)
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Peak memory of the process so far, and of the GPU, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    row = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
+    if device.type == "cuda":
+        row["peak_gpu_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
+    return row

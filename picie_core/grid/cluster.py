@@ -1,0 +1,133 @@
+"""A grid's jobs on a cluster, by dask.distributed: a scheduler that is there, or one on Slurm (extra `cluster`)."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import yaml
+
+from picie_core.grid.job import RUNS_AT_MOST, Failure, Process, note
+from picie_core.grid.plan import GridError, Job
+from picie_core.grid.pool import POLL_SECONDS, Told
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 15.0
+
+
+@contextmanager
+def connect(scheduler: str) -> Iterator["Client"]:
+    """A client of a scheduler that is there.
+
+    Raises:
+        GridError: nobody answers at the address, or the extra `cluster` is not installed.
+    """
+    distributed = _distributed()
+    try:
+        client = distributed.Client(scheduler, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise GridError(
+            f"no dask scheduler answers at {scheduler!r} within {CONNECT_SECONDS:.0f} s ({error}). Start one with "
+            "`dask scheduler` and workers with `dask worker ADDRESS`, and give the address it prints"
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def slurm(file: Path) -> Iterator["Client"]:
+    """A client of workers that Slurm starts, as a YAML file says: the arguments of dask_jobqueue.SLURMCluster and
+    `jobs`, the number of Slurm jobs.
+
+    Raises:
+        GridError: the file is not right, or the extra `cluster` is not installed.
+    """
+    distributed = _distributed()
+    from dask_jobqueue.slurm import SLURMCluster
+
+    try:
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise GridError(f"{file} is not YAML: {error}") from error
+    if not isinstance(given, Mapping):
+        raise GridError(
+            f"{file}: expected arguments of dask_jobqueue.SLURMCluster: cores, memory, queue, walltime, ..."
+        )
+    arguments: dict[str, Any] = {**given}
+    jobs = arguments.pop("jobs", 1)
+    try:
+        cluster = SLURMCluster(**arguments)
+    except (TypeError, ValueError) as error:
+        raise GridError(f"{file}: SLURMCluster refuses it: {error}") from error
+    with cluster, distributed.Client(cluster) as client:
+        cluster.scale(jobs=jobs)
+        yield client
+
+
+def work(client: "Client", jobs: Mapping[Job, Path], told: Told) -> None:
+    """Run the jobs on the client's workers until all are over.
+
+    A worker's thread runs one job at a time; give workers as many threads as they are to run jobs, and one graphics
+    card each (`CUDA_VISIBLE_DEVICES`). The workers see the same files under the same names as this machine. A job whose
+    worker died is run again elsewhere. When this function is left early, the jobs that run are ended.
+    """
+    from distributed import Event, as_completed
+
+    stop = Event(f"picie-grid-{uuid4().hex}", client=client)
+    futures = {
+        client.submit(
+            perform, job, folder, stop.name, key=f"{folder.name}-{stop.name[-8:]}", retries=0, pure=False
+        ): job
+        for job, folder in jobs.items()
+    }
+    try:
+        for future in as_completed(list(futures)):
+            job = futures[future]  # type: ignore[index]  (as_completed is not typed)
+            error = future.exception()
+            failure = future.result() if error is None else Failure(f"{type(error).__name__}: {error}", str(error))
+            if failure:
+                note(jobs[job], failure)
+            told(job, failure)
+    finally:
+        if any(not future.done() for future in futures):
+            client.cancel([future for future in futures if not future.done()])
+            stop.set()
+
+
+def perform(job: Job, folder: Path, stop: str) -> Failure | None:
+    """On a worker: run a job; why it failed, or None. A process that dies is started again; it ends when `stop`, the
+    name of a dask event, is set."""
+    from distributed import Event
+
+    event = Event(stop)
+    for _ in range(RUNS_AT_MOST):
+        process = Process(job, folder)
+        try:
+            asked = time.monotonic()
+            while process.running():
+                time.sleep(POLL_SECONDS)
+                if time.monotonic() - asked > 2:
+                    if event.is_set():
+                        return Failure("the grid was stopped", "the grid was stopped")
+                    asked = time.monotonic()
+            failure = process.failure()
+        finally:
+            process.stop()
+        if failure is None or failure.final:
+            return failure
+    return failure
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise GridError(
+            "grids on a cluster need dask.distributed: pip install 'picie-workbook[cluster]' (or dask, distributed and "
+            "dask-jobqueue)"
+        ) from error
+    return distributed

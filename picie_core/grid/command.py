@@ -1,0 +1,104 @@
+"""`picie grid`: what was asked for on the command line, and what is said about it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from picie_core import options
+from picie_core.options import Parameters, RefusedError
+
+if TYPE_CHECKING:
+    from picie_core.grid.job import Failure
+    from picie_core.grid.plan import Job
+    from picie_core.grid.pool import Told
+
+
+def grid(
+    file: Annotated[str, typer.Argument(help="A grid file, or the name of one below notebooks/grids/.")],
+    parameter: Parameters = None,
+    seeds: Annotated[str | None, typer.Option(help="In place of the file's: 1-10, or 1,2,5.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="ROW", help="This row alone; repeatable.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; default: cores / threads, or one a GPU.")
+    ] = None,
+    gpus: Annotated[str | None, typer.Option(help="Graphics cards to share out among the workers: 0,1.")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Run on this dask scheduler.")] = None,
+    slurm: Annotated[
+        Path | None, typer.Option(help="Run on Slurm: YAML with the arguments of dask_jobqueue.SLURMCluster, and jobs.")
+    ] = None,
+    status: Annotated[bool, typer.Option("--status", help="Show what is done, running, failed, waiting.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every run and its settings; start none.")] = False,
+) -> None:
+    """Run every row and seed of a grid file. What is done is not run again.
+
+    \b
+    picie grid recipes -p dataset=camvid -p data_root=~/data/CamVid -p pretrained=false --seeds 1-10
+    picie grid table5 --dry-run                    every run with its settings, checked
+    picie grid table5 --workers 2                  two at a time; Ctrl-C, and the same again goes on
+    picie grid table5 --status                     done, running, failed, waiting, and the time left
+    picie grid table5 --gpus 0,1                   one run on each card
+    picie grid table5 --scheduler tcp://head:8786  on a dask cluster that is there
+    picie grid table5 --slurm slurm.yaml           on Slurm
+
+    Each run is notebook 00 executed by papermill; it lies in the run's folder below reports/runs/.
+    """
+    from picie_core.grid import cluster, ledger, plan, pool
+
+    given = options.settings(parameter)
+    if "seed" in given:
+        raise RefusedError("-p seed=...: a grid's seeds stand in its file; --seeds 1-10 stands above them")
+    if scheduler and slurm:
+        raise RefusedError("--scheduler and --slurm: give one of them")
+    if (scheduler or slurm) and (gpus or workers):
+        raise RefusedError("--workers and --gpus are for this machine: on a cluster its workers decide")
+    read = plan.read(plan.find(file), given, seeds, only or ())
+    slots = pool.slots(read.jobs(), workers, gpus)
+    typer.echo(f"{read.title}: {len(read.rows)} rows, {len(read.jobs())} runs", err=True)
+    folders = plan.prepare(read)
+    if status:
+        typer.echo(ledger.report(ledger.entries(folders), len(slots)))
+        return
+    if dry_run:
+        typer.echo(ledger.preview(ledger.entries(folders)))
+        return
+    left = ledger.missing(folders)
+    failed: dict[Job, Failure] = {}
+    if left:
+        with _progress(len(folders), len(folders) - len(left), failed) as told:
+            if scheduler:
+                with cluster.connect(scheduler) as client:
+                    cluster.work(client, left, told)
+            elif slurm:
+                with cluster.slurm(slurm.expanduser()) as client:
+                    cluster.work(client, left, told)
+            else:
+                pool.work(left, slots, told)
+    for message in dict.fromkeys(failure.message for failure in failed.values()):
+        jobs = [str(job) for job, failure in failed.items() if failure.message == message]
+        typer.echo(f"\nfailed: {'; '.join(jobs)}\n{message}", err=True)
+    where = ", ".join(sorted({str(folder.parent) for folder in folders.values()}))
+    typer.echo(f"{len(folders) - len(failed)} of {len(folders)} runs are done, {len(left)} were started; in {where}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress(total: int, done: int, failed: "dict[Job, Failure]") -> "Iterator[Told]":
+    """A bar over the runs; what is told of a job that failed goes into `failed`."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, initial=done, desc="grid", unit="run") as bar:
+
+        def told(job: "Job", failure: "Failure | None") -> None:
+            if failure:
+                failed[job] = failure
+                bar.write(f"failed: {job}: {failure.reason}", file=sys.stderr)
+            else:
+                bar.set_postfix_str(str(job), refresh=False)
+                bar.update()
+
+        yield told

@@ -1,0 +1,118 @@
+"""One run of a grid as a process of its own, started and watched."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from picie_core import places, records
+from picie_core.grid import leash
+from picie_core.grid.leash import DONE, FAILED, NOTEBOOK
+from picie_core.grid.plan import Job
+
+log = logging.getLogger(__name__)
+
+COMMAND = [sys.executable, "-m", leash.__name__]
+
+RUNS_AT_MOST = 3
+"""How often a job is started whose process or kernel died. It goes on from its last checkpoint."""
+
+FAILURE = "failure.json"
+"""In a run's folder: why the last attempt failed. Removed when a run is done."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job is not done.
+
+    Attributes:
+        reason: the error's last line, for a list.
+        message: all that was said, with the notebook to open.
+        final: whether trying again would fail again.
+    """
+
+    reason: str
+    message: str
+    final: bool = True
+
+
+class Process:
+    """A job that is going on: `python -m picie_core.grid.leash`.
+
+    Args:
+        job: what to run.
+        folder: the run's folder.
+        gpu: the number of the graphics card it may see; None: whichever there is.
+    """
+
+    def __init__(self, job: Job, folder: Path, gpu: str | None = None) -> None:
+        self.folder = folder
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
+        spec = {"given": given(job), "output": str(folder / f"{NOTEBOOK}.ipynb")}
+        environment = dict(os.environ) | {"OMP_NUM_THREADS": str(job.settings.threads)}
+        here = {"PICIE_HOME": places.home, "PICIE_RUNS": places.runs_root, "PICIE_PREPARED": places.prepared_folder}
+        environment |= {name: str(place()) for name, place in here.items()}
+        environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+        self._process = subprocess.Popen(
+            [*COMMAND, json.dumps(spec)],
+            stdin=subprocess.PIPE,  # the leash
+            stdout=self._said,
+            stderr=self._said,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the grid alone, which then lets go of the leash
+        )
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def failure(self) -> Failure | None:
+        """Of a process that has ended: why it failed; None: its run is done."""
+        status = self._process.wait()
+        self._release()
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace").strip()
+        self._said.close()
+        if status == DONE and records.is_done(self.folder):
+            (self.folder / FAILURE).unlink(missing_ok=True)
+            return None
+        if status == FAILED:
+            lines = [line for line in said.splitlines() if not line.startswith("Open ")]
+            return Failure(lines[-1] if lines else "no message", said)
+        ended = f"signal {-status}" if status < 0 else f"exit status {status}"
+        last = said.splitlines()[-1] if said else "it said nothing"
+        return Failure(f"its process died ({ended}): {last}", said, final=False)
+
+    def stop(self) -> None:
+        """End it, and its kernel. What its last checkpoint holds stays."""
+        self._release()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()
+
+    def _release(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+
+
+def given(job: Job) -> dict[str, Any]:
+    """What notebook 00 is given for a job: its explicit settings and none of the small run's own."""
+    values = job.settings.values()
+    return {"overrides": {}} | {name: values[name] for name in job.settings.explicit}
+
+
+def note(folder: Path, failure: Failure) -> None:
+    """Leave in a run's folder why it failed, for `--status`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        records.write_json(folder / FAILURE, {"reason": failure.reason, "message": failure.message})
+    except OSError as error:  # a full disk: the other jobs, and what is said at the end, are worth more than the note
+        log.warning("no note of the failure could be left in %s: %s", folder, error)

@@ -1,0 +1,44 @@
+"""What a grid starts for each job: notebook 00, executed by papermill, in a process that is kept on a leash.
+
+The leash is standard input, a pipe that nobody writes to: when whoever started the process dies, by whatever signal,
+the pipe closes and the process ends, and its kernel with it (a kernel asks every second whether its parent is still
+there). So nothing goes on writing that nobody waits for. Nothing heavy is imported here: the kernel does the work.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from picie_core import execution
+
+NOTEBOOK = "00_run"
+
+DONE, FAILED, DIED = 0, 2, 75
+"""Exit statuses: done; failed, and would fail again; the kernel died (out of memory, or killed)."""
+
+
+def main(spec: Mapping[str, Any]) -> int:
+    """Execute the notebook; the exit status."""
+    threading.Thread(target=_end_with_starter, daemon=True).start()
+    try:
+        execution.execute(execution.find(NOTEBOOK), spec["given"], Path(spec["output"]), quiet=True)
+    except execution.KernelDiedError as error:
+        sys.stderr.write(f"{error}\n")
+        return DIED
+    except (execution.NotebookError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+    return DONE
+
+
+def _end_with_starter() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(DIED)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,119 @@
+"""What has become of a grid's jobs, read off their run folders: no other book could disagree with them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from picie_core import lock, records
+from picie_core.grid.job import FAILURE
+from picie_core.grid.leash import NOTEBOOK
+from picie_core.grid.plan import Job
+
+STATES = ("done", "running", "failed", "waiting")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job and its state.
+
+    Attributes:
+        job, folder: which, and where its run lies.
+        state: `done`: its run is finished; `running`: a process holds the run's lock; `failed`: the last attempt
+            failed; `waiting`: neither.
+        share: of its epochs, how many are done: 0 to 1.
+        seconds: that the run took, or has taken so far.
+        reason: why it failed.
+    """
+
+    job: Job
+    folder: Path
+    state: str
+    share: float
+    seconds: float
+    reason: str = ""
+
+    @property
+    def notebook(self) -> Path:
+        """The executed notebook; of a failed job the one to open."""
+        return self.folder / f"{NOTEBOOK}{'.failed' if self.state == 'failed' else ''}.ipynb"
+
+
+def entries(folders: Mapping[Job, Path]) -> list[Entry]:
+    """The state of every job, in their order."""
+    return [_entry(job, folder) for job, folder in folders.items()]
+
+
+def missing(folders: Mapping[Job, Path]) -> dict[Job, Path]:
+    """The jobs that are not done, those that nobody is running first."""
+    left = {job: folder for job, folder in folders.items() if not records.is_done(folder)}
+    return dict(sorted(left.items(), key=lambda item: lock.held(item[1])))
+
+
+def seconds_left(found: Iterable[Entry], workers: int) -> float | None:
+    """About how long the jobs that are not done will take so many workers, from those of the same method that are (or
+    have begun); None: nothing is known yet of some method."""
+    found = list(found)
+    known: dict[str, list[float]] = {}
+    for entry in found:
+        if entry.share > 0:
+            known.setdefault(records.method_name(entry.job.settings), []).append(entry.seconds / entry.share)
+    left = 0.0
+    for entry in found:
+        if entry.state != "done":
+            whole = known.get(records.method_name(entry.job.settings))
+            if whole is None:
+                return None
+            left += (1 - entry.share) * sum(whole) / len(whole)
+    return left / workers
+
+
+def report(found: Iterable[Entry], workers: int) -> str:
+    """For `--status`: every job that is not done, the counts, and the time left."""
+    found = list(found)
+    lines = []
+    for entry in found:
+        if entry.state == "failed":
+            lines.append(f"failed   {entry.job}: {entry.reason}\n         open {entry.notebook}")
+        elif entry.state == "running":
+            lines.append(f"running  {entry.job}: {entry.share:.0%} of its epochs, {entry.seconds:.0f} s")
+        elif entry.state == "waiting":
+            lines.append(f"waiting  {entry.job}" + (f": {entry.share:.0%} done before" if entry.share else ""))
+    counts = Counter(entry.state for entry in found)
+    lines.append(", ".join(f"{counts[state]} {state}" for state in STATES))
+    left = seconds_left(found, workers)
+    if counts["done"] < len(found):
+        with_ = "1 worker" if workers == 1 else f"{workers} workers"
+        lines.append(f"time left: {f'about {duration(left)}' if left is not None else 'not known yet'} with {with_}")
+    return "\n".join(lines)
+
+
+def preview(found: Iterable[Entry]) -> str:
+    """For `--dry-run`: every job with its state, its explicit settings and its run's folder."""
+    lines = []
+    for entry in found:
+        values = entry.job.settings.values()
+        said = " ".join(f"{name}={values[name]}" for name in entry.job.settings.explicit)
+        lines.append(f"{entry.state:8} {entry.job}: {said}\n         {entry.folder}")
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _entry(job: Job, folder: Path) -> Entry:
+    if records.is_done(folder):
+        return Entry(job, folder, "done", 1.0, json.loads((folder / "result.json").read_text())["seconds"])
+    progress = records.read_progress(folder)
+    share = min(len(progress) / job.settings.epochs, 1) if job.settings.epochs else 0.0
+    seconds = sum(progress["seconds"].tolist()) if len(progress) else 0.0
+    if folder.is_dir() and lock.held(folder):
+        return Entry(job, folder, "running", share, seconds)
+    if (folder / FAILURE).is_file():
+        return Entry(job, folder, "failed", share, seconds, json.loads((folder / FAILURE).read_text())["reason"])
+    return Entry(job, folder, "waiting", share, seconds)

@@ -1,0 +1,274 @@
+"""A grid file: rows of settings and seeds, read and checked whole before anything starts."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from picie_core import network, places, published, records, suggestions
+from picie_core.datasets import DataError
+from picie_core.errors import WorkbookError
+from picie_core.methods import METHODS, chance
+from picie_core.settings import Settings, SettingsError, parse
+from picie_core.training import run_folder, splits
+
+FIELDS = ("title", "about", "base", "seeds", "rows")
+ROW_FIELDS = ("name", "about", "settings", "seeds", "published")
+KEY_FIELDS = ("table", "method", "setting")
+
+DATA = (
+    "dataset", "data_root", "image_size", "base_size", "train_images", "val_images", "scored_split", "on_bad_image",
+)  # fmt: skip
+"""Settings that say which prepared data a run sees."""
+
+
+class GridError(WorkbookError, ValueError):
+    """A grid that cannot be started; the message lists everything that is wrong. Nothing has been started."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a grid: one configuration, over several seeds.
+
+    Attributes:
+        name: what tables call it; no two rows of a grid share it.
+        about: a line for people, such as the reading of an ambiguous flag.
+        settings: the explicit values: the grid's base, the row's own, and what the caller added.
+        seeds: ascending.
+        published: which published number it stands beside: `table`, `method` and perhaps `setting` of
+            `published.read`; None: none.
+    """
+
+    name: str
+    about: str
+    settings: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    published: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a grid: a row with a seed."""
+
+    row: str
+    settings: Settings
+
+    def __str__(self) -> str:
+        return f"{self.row}, seed {self.settings.seed}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid file as read.
+
+    Attributes:
+        file: where it was read from.
+        title, about: for people.
+        rows: in the file's order.
+    """
+
+    file: Path
+    title: str
+    about: str
+    rows: tuple[Row, ...]
+
+    def jobs(self) -> list[Job]:
+        """Every run, a seed after the other: a table with one seed of each row comes before the second seed."""
+        made = [
+            (seed, number, Job(row.name, Settings(**row.settings, seed=seed)))
+            for number, row in enumerate(self.rows)
+            for seed in row.seeds
+        ]
+        return [job for _, _, job in sorted(made, key=lambda entry: entry[:2])]
+
+
+def find(name: str) -> Path:
+    """A grid by path, or by its name below `notebooks/grids/`.
+
+    Raises:
+        GridError: there is none; the message names those there are.
+    """
+    folder = places.home() / "notebooks" / "grids"
+    for file in (Path(name).expanduser(), folder / name, folder / f"{name}.yaml"):
+        if file.is_file():
+            return file.resolve()
+    known = [file.stem for file in sorted(folder.glob("*.yaml"))]
+    raise GridError(f"no grid {name!r}: {_nearest(name, known)} (in {folder}); or give a path")
+
+
+def read(
+    file: Path, extra: Mapping[str, Any] | None = None, seeds: str | None = None, only: Collection[str] = ()
+) -> Grid:
+    """A grid file, checked: names, values, what goes together, duplicates, published keys, seeds.
+
+    The file is YAML: `title`, `about`, `base` (settings of every row), `seeds` (`[1, 2, 3]` or `1-10`) and `rows`, each
+    with `name`, `settings`, and perhaps `about`, `seeds` and `published` (`table`, `method`, `setting`).
+
+    Args:
+        file: to read.
+        extra: settings that stand above the file's, for every row (a data set's place, say).
+        seeds: in place of the file's.
+        only: the names of the rows to keep; none: all.
+
+    Raises:
+        GridError: everything that is wrong, at once.
+        OSError: the file cannot be read.
+    """
+    content = _load(file)
+    problems = [f"{name!r} is no part of a grid: {_nearest(name, FIELDS)}" for name in content if name not in FIELDS]
+    entries = content.get("rows")
+    if not isinstance(entries, list) or not entries:
+        raise GridError(f"{file}: `rows` holds no list of rows, each with a name and settings")
+    base, above = _settings(content.get("base") or {}, "base", problems), dict(extra or {})
+    rows: dict[str, Row] = {}
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+            problems.append(f"row {number}: expected a mapping with a name, got {entry!r}")
+            continue
+        name = entry["name"]
+        problems += [
+            f"row {name!r}: {field!r} is no part of a row: {_nearest(field, ROW_FIELDS)}"
+            for field in entry
+            if field not in ROW_FIELDS
+        ]
+        if name in rows:
+            problems.append(f"row {number}: there is another row {name!r}: give each a name of its own")
+            continue
+        own = _settings(entry.get("settings") or {}, f"row {name!r}", problems)
+        numbers = _seeds(seeds or entry.get("seeds", content.get("seeds")), f"row {name!r}", problems)
+        key = _published(entry.get("published"), f"row {name!r}", problems)
+        rows[name] = Row(name, str(entry.get("about", "")), base | own | above, numbers, key)
+    problems += [f"there is no row {name!r}: {_nearest(name, rows)}" for name in only if name not in rows]
+    if not problems:
+        problems += _conflicts(rows.values())
+    if problems:
+        raise GridError(_listed(file, problems))
+    kept = tuple(row for row in rows.values() if not only or row.name in only)
+    return Grid(file, str(content.get("title", file.stem)), str(content.get("about", "")), kept)
+
+
+def prepare(grid: Grid) -> dict[Job, Path]:
+    """The run folder of each job; its data are prepared and its ImageNet weights fetched, once for all jobs.
+
+    Raises:
+        GridError: data or weights that are not there, all of them at once.
+    """
+    folders: dict[Job, Path] = {}
+    found: dict[tuple[Any, ...], Any] = {}
+    problems: dict[str, list[str]] = {}
+    for job in grid.jobs():
+        s = job.settings
+        data = tuple(getattr(s, name) for name in DATA)
+        weights = (s.backbone, s.weights_file)
+        try:
+            if data not in found:
+                found[data] = splits(s)
+            has_network = not issubclass(METHODS[s.method], (chance.Rgb, chance.Random))
+            if s.pretrained and has_network and weights not in found:
+                found[weights] = bool(network.imagenet_weights(*weights))
+            folders[job] = run_folder(s, *found[data])
+        except (DataError, SettingsError, OSError) as error:
+            problems.setdefault(str(error), []).append(job.row)
+    if problems:
+        raise GridError(
+            _listed(grid.file, [f"{', '.join(dict.fromkeys(rows))}: {text}" for text, rows in problems.items()])
+        )
+    return folders
+
+
+def _load(file: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise GridError(f"{file} is not YAML: {error}") from error
+    if not isinstance(content, Mapping):
+        raise GridError(f"{file}: expected a mapping with the names {', '.join(FIELDS)}")
+    return content
+
+
+def _settings(given: Any, where: str, problems: list[str]) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        problems.append(f"{where}: expected settings by name, such as {{epochs: 4}}, got {given!r}")
+        return {}
+    found = {}
+    for name, value in given.items():
+        try:
+            if name == "seed":
+                raise SettingsError("seed: a grid's seeds stand in `seeds`")
+            # YAML reads 1e-3 as a text, and `parse` knows unknown names
+            found[name] = parse(name, value if isinstance(value, str) else _text(value))
+        except SettingsError as error:
+            problems.append(f"{where}: {error}")
+    return found
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _seeds(given: Any, where: str, problems: list[str]) -> tuple[int, ...]:
+    """`[1, 2, 3]`, `3`, `"1-10"` or `"1-3, 7"`."""
+    try:
+        numbers = [] if given is None else [given] if isinstance(given, int) else list(_numbers(given))
+    except (TypeError, ValueError):
+        problems.append(f"{where}: seeds = {given!r}: expected numbers such as [1, 2, 3] or 1-10")
+        return ()
+    if not numbers:
+        problems.append(f"{where}: no seeds: give `seeds: [1, 2, 3]` or `seeds: 1-10`, for the row or for the grid")
+    if len(set(numbers)) < len(numbers):
+        problems.append(f"{where}: seeds = {given!r} names a seed twice")
+    return tuple(sorted(set(numbers)))
+
+
+def _numbers(given: Any) -> Iterator[int]:
+    for part in given.split(",") if isinstance(given, str) else given:
+        first, sign, last = str(part).partition("-")
+        yield from range(int(first), int(last) + 1) if sign else [int(first)]
+
+
+def _published(given: Any, where: str, problems: list[str]) -> Mapping[str, str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or not {"table", "method"} <= set(given) or set(given) - set(KEY_FIELDS):
+        problems.append(f"{where}: published = {given!r}: expected table, method and perhaps setting")
+        return None
+    key = {name: str(value) for name, value in given.items()}
+    try:
+        rows = published.read(key["table"])
+    except FileNotFoundError as error:
+        problems.append(f"{where}: {error}")
+        return None
+    for name in ("method", "setting"):
+        if name in key:
+            known = list(dict.fromkeys(rows[name].tolist()))
+            rows = rows.loc[rows[name] == key[name]]
+            if not len(rows):
+                problems.append(f"{where}: {key['table']} has no {name} {key[name]!r}: {_nearest(key[name], known)}")
+                return None
+    return key
+
+
+def _conflicts(rows: Collection[Row]) -> list[str]:
+    """Values that do not go together, and rows that are the same run under two names."""
+    problems: list[str] = []
+    same: dict[str, str] = {}
+    for row in rows:
+        try:
+            digest = records.digest(Settings(**row.settings))
+        except SettingsError as error:
+            problems += [f"row {row.name!r}: {line}" for line in str(error).splitlines()]
+            continue
+        if digest in same:
+            problems.append(f"row {row.name!r}: the same settings as row {same[digest]!r}")
+        same.setdefault(digest, row.name)
+    return problems
+
+
+def _nearest(word: Any, known: Collection[str]) -> str:
+    return suggestions.nearest(str(word), known)
+
+
+def _listed(file: Path, problems: list[str]) -> str:
+    return "\n".join([f"{file}: nothing was started.", *(f"- {problem}" for problem in dict.fromkeys(problems))])

@@ -1,0 +1,77 @@
+"""A grid's jobs on this machine: so many processes at a time."""
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from picie_core.grid.job import RUNS_AT_MOST, Failure, Process, note
+from picie_core.grid.plan import GridError, Job
+
+POLL_SECONDS = 0.2
+
+Told = Callable[[Job, Failure | None], None]
+"""Called when a job is over: with why it failed, or None when it is done."""
+
+
+def slots(jobs: Collection[Job], workers: int | None, gpus: str | None) -> list[str | None]:
+    """A slot for each worker: the graphics card it uses, or None.
+
+    Without a number of workers: one for each card, else as many as the cores allow at the jobs' `threads`. (How many
+    there are changes no result: `threads` is a setting of the run.)
+
+    Args:
+        jobs: of the grid.
+        workers: how many.
+        gpus: numbers of graphics cards, `0,1`.
+
+    Raises:
+        GridError: cards that are no numbers.
+    """
+    if gpus is not None:
+        cards = [card.strip() for card in gpus.split(",")]
+        if not all(card.isdecimal() for card in cards):
+            raise GridError(f"--gpus {gpus}: expected the numbers of graphics cards, such as 0,1")
+        return [cards[i % len(cards)] for i in range(workers or len(cards))]
+    threads = max((job.settings.threads for job in jobs), default=1)
+    return [None] * (workers or max(1, (os.cpu_count() or 1) // threads))
+
+
+def work(jobs: Mapping[Job, Path], slots: Sequence[str | None], told: Told) -> None:
+    """Run the jobs, one in each slot at a time, until all are over.
+
+    A job whose process died is started again, at most `RUNS_AT_MOST` times in all; a job that failed is not, and the
+    others go on. When this function is left early (Ctrl-C, an error) every process is ended; what their last
+    checkpoints hold stays.
+
+    Args:
+        jobs: the jobs and their run folders, in the order in which they are started.
+        slots: a slot for each worker: the graphics card it uses, or None.
+        told: see `Told`.
+    """
+    waiting = list(jobs.items())
+    starts = dict.fromkeys(jobs, 0)
+    free, running = list(slots), {}
+    try:
+        while waiting or running:
+            while waiting and free:
+                job, folder = waiting.pop(0)
+                slot = free.pop(0)
+                starts[job] += 1
+                running[job] = (Process(job, folder, slot), slot)
+            time.sleep(POLL_SECONDS)
+            for job, (process, slot) in list(running.items()):
+                if process.running():
+                    continue
+                del running[job]
+                free.append(slot)
+                failure = process.failure()
+                if failure and not failure.final and starts[job] < RUNS_AT_MOST:
+                    waiting.insert(0, (job, jobs[job]))
+                    continue
+                if failure:
+                    note(jobs[job], failure)
+                told(job, failure)
+    finally:
+        for process, _ in running.values():
+            process.stop()

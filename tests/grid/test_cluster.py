@@ -1,0 +1,136 @@
+"""`grid.cluster`: the same jobs on dask's workers."""
+
+import os
+import signal
+
+import pytest
+from conftest import starts
+
+from picie_core import records
+from picie_core.grid import cluster, plan
+from picie_core.grid.plan import GridError
+
+distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """Two workers, processes of one thread each, restarted by their nannies."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as local:
+        yield local
+
+
+@pytest.fixture
+def prepared(grid_file, stub):
+    def make(*seeds):
+        return plan.prepare(plan.read(grid_file({"a": {}}, seeds)))
+
+    return make
+
+
+def work(scheduler, stub, folders):
+    """Run on the scheduler's workers, where jobs are stubs too."""
+    told = {}
+    with cluster.connect(scheduler.scheduler_address) as client:
+        client.run(use_stub, str(stub))
+        cluster.work(client, folders, lambda job, failure: told.update({job.settings.seed: failure}))
+    return told
+
+
+def use_stub(script):
+    import sys
+
+    from picie_core.grid import job
+
+    job.COMMAND = [sys.executable, script]
+
+
+def test_jobs_are_done_fail_and_die_as_on_one_machine(scheduler, prepared, stub):
+    folders = prepared(1, 2, 90, 91, 92)
+    told = work(scheduler, stub, folders)
+    assert {seed: failure and failure.reason for seed, failure in told.items()} == {
+        1: None, 2: None, 92: None, 90: "ValueError: no", 91: "its process died (signal 9): it said nothing",
+    }  # fmt: skip
+    assert [records.is_done(folder) for folder in folders.values()] == [True, True, False, False, True]
+    assert [len(starts(folder)) for folder in folders.values()] == [1, 1, 1, 3, 2]
+
+
+def test_nobody_answers(monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1.0)
+    with (
+        pytest.raises(GridError, match=r"no dask scheduler answers at 'tcp://127.0.0.1:9'.*dask scheduler"),
+        cluster.connect("tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a: [", "is not YAML"), ("- a", "expected arguments"), ("queue: x\nfarbe: red", "SLURMCluster refuses it")],
+)
+def test_a_slurm_file_that_is_not_right(tmp_path, content, message):
+    file = tmp_path / "slurm.yaml"
+    file.write_text(content)
+    with pytest.raises(GridError, match=message), cluster.slurm(file):
+        pass
+
+
+def test_a_slurm_file_becomes_slurm_jobs(tmp_path, monkeypatch):
+    """There is no Slurm here: what sbatch would be given is looked at."""
+    import dask_jobqueue.slurm
+
+    file = tmp_path / "slurm.yaml"
+    file.write_text("cores: 2\nmemory: 8GB\nqueue: gpu\nwalltime: '01:00:00'\njobs: 3\n")
+    asked, scripts = [], []
+
+    class Watched(dask_jobqueue.slurm.SLURMCluster):
+        def __init__(self, **given):
+            super().__init__(**given)
+            scripts.append(self.job_script())
+
+        def scale(self, n=None, jobs=0, **_):
+            asked.append(jobs)
+
+    monkeypatch.setattr(dask_jobqueue.slurm, "SLURMCluster", Watched)
+    with cluster.slurm(file) as client:
+        assert client.scheduler_info()["workers"] == {}
+    assert asked[0] == 3  # closing scales down
+    assert "#SBATCH -p gpu" in scripts[0]
+    assert "#SBATCH -t 01:00:00" in scripts[0]
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(GridError, match=r"picie-workbook\[cluster\]"), cluster.connect("tcp://127.0.0.1:9"):
+        pass
+
+
+def test_a_killed_workers_job_is_done_by_another(scheduler, prepared, stub):
+    folders = prepared(1, 93)
+    slow = list(folders.values())[1]
+    killed = []
+    with cluster.connect(scheduler.scheduler_address) as client:
+        client.run(use_stub, str(stub))
+
+        def told(job, failure):
+            assert failure is None
+            if job.settings.seed == 1:  # the other worker waits for the slow stub
+                (slow / "fast").touch()
+                killed.append(worker_of(client))
+                os.kill(killed[0], signal.SIGKILL)
+
+        cluster.work(client, folders, told)
+    assert killed
+    assert len(starts(slow)) == 2
+    assert records.is_done(slow)
+
+
+def worker_of(client):
+    """The process of the worker that is running something."""
+    pids = client.run(os.getpid)
+    busy = [address for address, tasks in client.processing().items() if tasks]
+    return pids[busy[0]]

@@ -1,0 +1,87 @@
+"""`grid.ledger`: what has become of jobs, read off their folders."""
+
+import json
+
+import pytest
+from filelock import FileLock
+
+from picie_core.grid import ledger, plan
+from picie_core.grid.job import FAILURE, Failure, note
+
+
+@pytest.fixture
+def folders(grid_file, tmp_path, monkeypatch):
+    """Four jobs of three epochs: done, running (one epoch), failed, waiting."""
+    monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
+    found = plan.prepare(plan.read(grid_file({"a": {}}, (1, 2, 3, 4))))
+    done, running, failed, _ = found.values()
+    for folder in (done, running):
+        folder.mkdir(parents=True)
+    (done / "result.json").write_text(json.dumps({"seconds": 30.0}))
+    (running / "progress.csv").write_text("epoch,seconds\n0,12.0\n")
+    note(failed, Failure("ValueError: no", "all of it"))
+    return found
+
+
+@pytest.fixture
+def held(folders):
+    with FileLock(list(folders.values())[1] / "lock"):
+        yield
+
+
+def test_the_states(folders, held):
+    found = ledger.entries(folders)
+    assert [entry.state for entry in found] == ["done", "running", "failed", "waiting"]
+    assert [round(entry.share, 2) for entry in found] == [1, 0.33, 0, 0]
+    assert [entry.seconds for entry in found] == [30, 12, 0, 0]
+    assert found[2].reason == "ValueError: no"
+    assert found[2].notebook.name == "00_run.failed.ipynb"
+
+
+def test_a_run_that_nobody_holds_is_not_running(folders):
+    assert [entry.state for entry in ledger.entries(folders)] == ["done", "waiting", "failed", "waiting"]
+
+
+def test_what_is_done_counts_whoever_did_it_and_whatever_failed_before(folders):
+    failed = list(folders.values())[2]
+    (failed / "result.json").write_text(json.dumps({"seconds": 1.0}))
+    assert (failed / FAILURE).is_file()
+    assert ledger.entries(folders)[2].state == "done"
+
+
+def test_missing_are_all_that_are_not_done_and_those_that_others_run_come_last(folders, held):
+    assert [job.settings.seed for job in ledger.missing(folders)] == [3, 4, 2]
+
+
+def test_time_left_is_of_the_same_method(folders, held):
+    # a whole run takes (30 + 12 / (1/3)) / 2 = 33 s; left are 2/3 + 1 + 1 of one
+    assert ledger.seconds_left(ledger.entries(folders), 1) == pytest.approx(33 * 8 / 3)
+    assert ledger.seconds_left(ledger.entries(folders), 2) == pytest.approx(33 * 4 / 3)
+
+
+def test_time_left_is_unknown_until_something_of_each_method_has_begun(folders, grid_file):
+    other = plan.prepare(plan.read(grid_file({"a": {}, "b": {"method": "rgb"}}, (1,))))
+    assert ledger.seconds_left(ledger.entries(other), 1) is None
+
+
+def test_the_report(folders, held):
+    lines = ledger.report(ledger.entries(folders), 2).splitlines()
+    assert lines[0] == "running  a, seed 2: 33% of its epochs, 12 s"
+    assert lines[1] == "failed   a, seed 3: ValueError: no"
+    assert lines[2].strip().startswith("open ")
+    assert lines[3] == "waiting  a, seed 4"
+    assert lines[4:] == ["1 done, 1 running, 1 failed, 1 waiting", "time left: about 44 s with 2 workers"]
+
+
+def test_the_preview_names_settings_and_folder(folders):
+    text = ledger.preview(ledger.entries(folders))
+    assert "waiting  a, seed 4: " in text
+    assert text.count("image_size=32") == 4
+    assert all(str(folder) in text for folder in folders.values())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (9000, "2.5 h")]
+)
+def test_durations(seconds, said):
+    assert ledger.duration(seconds) == said

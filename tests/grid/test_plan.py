@@ -1,0 +1,188 @@
+"""`grid.plan`: a grid file is read and checked whole, and nothing starts before it is right."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tiny_runs import TINY
+
+from picie_core import places
+from picie_core.grid import plan
+from picie_core.grid.plan import GridError, find, read
+
+GRIDS = sorted((Path(__file__).parents[2] / "notebooks" / "grids").glob("*.yaml"))
+
+
+def test_rows_stand_on_the_base_and_under_the_callers_settings(grid_file):
+    file = grid_file({"a": {"epochs": 2, "learning_rate": "1e-3"}, "b": {"temperature": 0.5}}, title="T", about="why")
+    grid = read(file, {"epochs": 1})
+    assert (grid.title, grid.about, [row.name for row in grid.rows]) == ("T", "why", ["a", "b"])
+    a, b = grid.rows
+    assert a.settings["learning_rate"] == 0.001  # YAML reads 1e-3 as a text
+    assert (a.settings["epochs"], b.settings["epochs"]) == (1, 1)
+    assert (b.settings["temperature"], b.settings["image_size"]) == (0.5, TINY["image_size"])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "numbers"),
+    [([3, 1], (1, 3)), ("1-3", (1, 2, 3)), ("1-2, 7", (1, 2, 7)), ("4", (4,)), (["1-2", 9], (1, 2, 9))],
+)
+def test_seeds_are_numbers_and_ranges(grid_file, seeds, numbers):
+    assert read(grid_file({"a": {}}, seeds)).rows[0].seeds == numbers
+
+
+def test_a_row_may_have_its_own_seeds_and_the_caller_overrides_all(grid_file):
+    file = grid_file([{"name": "a"}, {"name": "b", "seeds": 5, "settings": {"epochs": 1}}])
+    assert [row.seeds for row in read(file).rows] == [(1,), (5,)]
+    assert [row.seeds for row in read(file, seeds="2-3").rows] == [(2, 3), (2, 3)]
+
+
+def test_one_seed_of_every_row_comes_before_the_second(grid_file):
+    jobs = read(grid_file({"b": {}, "a": {"epochs": 1}}, (2, 1))).jobs()
+    assert [str(job) for job in jobs] == ["b, seed 1", "a, seed 1", "b, seed 2", "a, seed 2"]
+    assert [job.settings.epochs for job in jobs] == [3, 1, 3, 1]
+
+
+def test_only_some_rows(grid_file):
+    file = grid_file({"a": {}, "b": {"epochs": 1}})
+    assert [row.name for row in read(file, only=["b"]).rows] == ["b"]
+    with pytest.raises(GridError, match=r"there is no row 'c'.*Known: a, b"):
+        read(file, only=["c"])
+
+
+def test_every_mistake_is_told_at_once(grid_file):
+    rows = [
+        {"name": "typo", "settings": {"learning_rat": 1}},
+        {"name": "value", "settings": {"epochs": -1}},
+        {"name": "twice", "settings": {"seed": 3}},
+        {"name": "twice"},
+        {"name": "seeds", "seeds": []},
+        {"name": "words", "seeds": "one"},
+        {"name": "again", "seeds": [2, 2]},
+        {"name": "part", "setings": {}},
+        {"name": "table", "published": {"table": "picie_tabel5_ablation1", "method": "row 1"}},
+        {"name": "row", "published": {"table": "picie_table5_ablation1", "method": "row 7"}},
+        {"name": "setting", "published": {"table": "picie_table5_ablation1", "method": "row 1", "setting": "x"}},
+        {"name": "key", "published": "picie_table5_ablation1"},
+        "no row",
+    ]
+    with pytest.raises(GridError) as caught:
+        read(grid_file(rows, sead=1))
+    lines = str(caught.value).splitlines()
+    assert "nothing was started" in lines[0]
+    expected = [
+        r"'sead' is no part of a grid: did you mean 'seeds'\?",
+        r"row 'typo': no setting is called 'learning_rat': did you mean 'learning_rate'\?",
+        r"row 'value': epochs = .*>= 0",
+        r"row 'twice': seed: a grid's seeds stand in `seeds`",
+        r"row 4: there is another row 'twice'",
+        r"row 'seeds': no seeds: give `seeds",
+        r"row 'words': seeds = 'one': expected numbers",
+        r"row 'again': .*names a seed twice",
+        r"row 'part': 'setings' is no part of a row: did you mean 'settings'\?",
+        r"row 'table': no published table 'picie_tabel5_ablation1'",
+        r"row 'row': picie_table5_ablation1 has no method 'row 7': did you mean 'row 6'\?",
+        r"row 'setting': picie_table5_ablation1 has no setting 'x'",
+        r"row 'key': published = 'picie_table5_ablation1': expected table, method",
+        r"row 13: expected a mapping with a name, got 'no row'",
+    ]
+    for line in expected:
+        assert any(re.search(line, found) for found in lines), (line, lines)
+    assert len(lines) == 1 + len(expected)
+
+
+def test_no_seeds_at_all(grid_file):
+    with pytest.raises(GridError, match="row 'a': no seeds"):
+        read(grid_file({"a": {}}, seeds=()))
+
+
+def test_values_that_do_not_go_together_and_one_run_under_two_names(grid_file):
+    with pytest.raises(GridError) as caught:
+        read(grid_file({"a": {}, "b": {"num_overclusters": 3}, "c": {"recipe": "ours"}}))
+    text = str(caught.value)
+    assert "row 'b': num_overclusters = 3" in text
+    assert "row 'c': the same settings as row 'a'" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [", "is not YAML"),
+        ("- a", "expected a mapping"),
+        ("title: x", "no list of rows"),
+        ("rows: []", "no list of rows"),
+        ("rows: 3", "no list of rows"),
+        ("base: 3\nseeds: 1\nrows: [{name: a}]", "base: expected settings by name"),
+    ],
+)
+def test_what_is_no_grid_is_named(tmp_path, content, message):
+    file = tmp_path / "g.yaml"
+    file.write_text(content)
+    with pytest.raises(GridError, match=message) as caught:
+        read(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_grid_is_found_by_name_or_path(tmp_path, monkeypatch, grid_file):
+    folder = tmp_path / "home" / "notebooks" / "grids"
+    folder.mkdir(parents=True)
+    (folder / "table5.yaml").write_text("")
+    monkeypatch.setenv("PICIE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir("/")
+    assert find("table5") == find("table5.yaml") == folder / "table5.yaml"
+    assert find(str(grid_file({"a": {}}))) == tmp_path / "small.yaml"
+    with pytest.raises(GridError, match="no grid 'tabel5': did you mean 'table5'"):
+        find("tabel5")
+
+
+@pytest.mark.parametrize("file", GRIDS, ids=lambda file: file.stem)
+def test_the_workbooks_grids_are_right(file, tmp_path):
+    for extra in ({}, {"dataset": "camvid", "data_root": tmp_path, "pretrained": False, "learning_rate": 1e-3}):
+        grid = read(file, extra)
+        assert grid.title
+        assert grid.about
+        assert all(len(row.seeds) >= 3 for row in grid.rows)
+
+
+def test_there_are_grids():
+    assert GRIDS
+
+
+# -- data
+
+
+def test_the_folders_are_those_of_the_runs_and_the_data_are_prepared_once(grid_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
+    asked = []
+    real = plan.splits
+    monkeypatch.setattr(plan, "splits", lambda s: (asked.append(s), real(s))[1])
+    folders = plan.prepare(read(grid_file({"a": {}, "b": {"epochs": 1}, "c": {"method": "rgb"}}, (1, 2))))
+    assert len(folders) == len(set(folders.values())) == 6
+    assert {folder.parent for folder in folders.values()} == {places.runs_root()}
+    assert len(asked) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_that_are_not_there_are_told_for_all_rows_at_once(grid_file, tmp_path):
+    rows = {"a": {}, "b": {"dataset": "camvid", "data_root": str(tmp_path / "no")}, "c": {"dataset": "voc21"}}
+    rows["d"] = rows["b"] | {"epochs": 1}
+    with pytest.raises(GridError) as caught:
+        plan.prepare(read(grid_file(rows)))
+    lines = [line for line in str(caught.value).splitlines() if line.startswith("- ")]
+    assert len(lines) == 2
+    assert lines[0].startswith("- b, d: ")
+    assert str(tmp_path / "no") in lines[0]
+    assert lines[1].startswith("- c: ")
+
+
+def test_weights_that_are_not_there_are_told_once(grid_file, tmp_path):
+    rows = {
+        "a": {"pretrained": True},
+        "b": {"pretrained": True, "epochs": 1},
+        "c": {"method": "rgb", "pretrained": True},
+    }
+    with pytest.raises(GridError) as caught:
+        plan.prepare(read(grid_file(rows), {"weights_file": tmp_path / "no.pth"}))
+    lines = [line for line in str(caught.value).splitlines() if line.startswith("- ")]
+    assert len(lines) == 1
+    assert "a, b: weights_file" in lines[0]

@@ -1,0 +1,178 @@
+"""`grid.pool` and `grid.job`: processes at a time, started again when they die, ended when nobody waits for them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import starts
+
+from picie_core import records
+from picie_core.grid import ledger, plan, pool
+from picie_core.grid.job import FAILURE, RUNS_AT_MOST
+from picie_core.grid.plan import GridError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def prepared(grid_file, stub):
+    def make(*seeds, **settings):
+        return plan.prepare(plan.read(grid_file({"a": settings}, seeds)))
+
+    return make
+
+
+def work(folders, slots=(None, None)):
+    told = {}
+    pool.work(folders, slots, lambda job, failure: told.update({job.settings.seed: failure}))
+    return told
+
+
+def test_every_job_is_done_with_the_threads_of_its_settings(prepared):
+    folders = prepared(1, 2, 3, threads=1)
+    assert work(folders) == {1: None, 2: None, 3: None}
+    assert all(records.is_done(folder) for folder in folders.values())
+    assert [line.split()[1:] for folder in folders.values() for line in starts(folder)] == [["1", "None"]] * 3
+
+
+def test_each_slot_has_its_graphics_card(prepared):
+    folders = prepared(1, 2)
+    work(folders, slots=("0", "3"))
+    assert sorted(line.split()[2] for folder in folders.values() for line in starts(folder)) == ["0", "3"]
+
+
+def test_a_job_that_fails_is_noted_and_the_others_go_on(prepared):
+    folders = prepared(1, 2, 90)
+    told = work(folders, slots=(None,))
+    assert (told[1], told[2], told[90].reason) == (None, None, "ValueError: no")
+    failed = list(folders.values())[-1]
+    assert len(starts(failed)) == 1  # it would fail again
+    assert (failed / FAILURE).is_file()
+    assert [entry.state for entry in ledger.entries(folders)] == ["done", "done", "failed"]
+
+
+def test_a_job_that_died_is_started_again(prepared):
+    folders = prepared(92)
+    assert work(folders) == {92: None}
+    assert len(starts(folders.popitem()[1])) == 2
+
+
+def test_a_job_that_always_dies_is_given_up(prepared):
+    folders = prepared(91, 1)
+    told = work(folders)
+    assert told[91].reason == "its process died (signal 9): it said nothing"
+    assert told[1] is None
+    assert [len(starts(folder)) for folder in folders.values()] == [1, RUNS_AT_MOST]  # in the order of the seeds
+
+
+def test_a_note_of_failure_goes_when_the_run_is_done(prepared):
+    folders = prepared(92)
+    folder = next(iter(folders.values()))
+    folder.mkdir(parents=True)
+    (folder / FAILURE).write_text("{}")
+    work(folders)
+    assert not (folder / FAILURE).exists()
+
+
+def test_a_disk_without_room_for_the_note_stops_nobody(prepared, monkeypatch):
+    monkeypatch.setattr(records, "write_json", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert work(prepared(90, 1), slots=(None,))[1] is None
+
+
+def test_no_more_run_at_a_time_than_there_are_slots(prepared, monkeypatch):
+    folders = prepared(1, 2, 3, 4)
+    now, most = set(), []
+    real = pool.Process
+
+    class Counted(real):
+        def __init__(self, *args):
+            super().__init__(*args)
+            now.add(self)
+            most.append(len(now))
+
+        def failure(self):
+            now.discard(self)
+            return super().failure()
+
+    monkeypatch.setattr(pool, "Process", Counted)
+    work(folders)
+    assert max(most) == 2
+
+
+def test_leaving_early_ends_every_process(prepared):
+    folders = prepared(93, 94)
+    slow = next(iter(folders.values()))
+
+    def told(job, failure):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.work(folders, (None, None), told)
+    assert gone(int(starts(slow)[0].split()[0]))
+
+
+CONTROLLER = """\
+import sys
+from pathlib import Path
+from picie_core.grid import job, plan, pool
+job.COMMAND = [sys.executable, sys.argv[1]]
+pool.work(plan.prepare(plan.read(Path(sys.argv[2]))), [None], lambda *a: None)
+"""
+
+
+def test_jobs_end_with_the_grid_that_is_killed(grid_file, stub, tmp_path):
+    file = grid_file({"a": {}}, (93,))
+    folder = next(iter(plan.prepare(plan.read(file)).values()))
+    grid = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLER, str(stub), str(file)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        wait_for(lambda: starts(folder))
+    finally:
+        grid.send_signal(signal.SIGKILL)
+        grid.wait(10)
+    wait_for(lambda: gone(int(starts(folder)[0].split()[0])), 10)
+
+
+# -- slots
+
+
+def test_slots(prepared):
+    jobs = list(prepared(1))
+    assert pool.slots(jobs, 3, None) == [None] * 3
+    assert pool.slots(jobs, None, "0, 2") == ["0", "2"]
+    assert pool.slots(jobs, 3, "0,2") == ["0", "2", "0"]
+    with pytest.raises(GridError, match=r"--gpus 0,x: expected the numbers"):
+        pool.slots(jobs, None, "0,x")
+
+
+def test_without_a_number_the_cores_are_shared_out(prepared, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 2
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 1
+
+
+def gone(pid):
+    """Whether a process is no more, or only waits for somebody to ask how it ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    state = Path(f"/proc/{pid}/stat")
+    return state.is_file() and ") Z" in state.read_text()
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing after {seconds} s")
