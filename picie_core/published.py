@@ -15,7 +15,12 @@ JOINED = {
     "picie_table1_coco_all": "coco27", "picie_table2_partition": "coco27", "picie_table3_cityscapes": "cityscapes27",
     "picie_table4_coco_stuff15_scratch": "coco_stuff15",
 }  # fmt: skip
-"""The published tables whose numbers our runs have a counterpart of, and the data set that each is of."""
+"""The published tables of methods, which our runs have counterparts of by name, and the data set that each is of."""
+
+GRIDS = {
+    "picie_table5_ablation1": "coco27", "picie_table6_ablation2": "coco27", "picie_supp_table1_iic_lambda": "coco27",
+}  # fmt: skip
+"""The published tables whose rows are those of a grid file, and the data set that each is of."""
 
 COUNTERPARTS = {
     ("No Train", "classifier=Linear"): "untrained-linear", ("No Train", "classifier=Prototype"): "untrained",

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,33 @@ def command(settings: Settings) -> str:
 def results(root: Path | None = None) -> pd.DataFrame:
     """Tidy rows of every finished run under a runs' root (default: the workbook's)."""
     return records.tidy(records.finished(root or places.runs_root()))
+
+
+def committed(dataset: str) -> pd.DataFrame:
+    """The runs of a data set whose scores are committed (`picie results --out`, `reports/tables/<dataset>-runs.csv`).
+
+    Returns:
+        Columns dataset, recipe, seed, digest, command, commit, metric (`accuracy`, `mean_iou`) and value, as in rows of
+        `records.tidy`. Runs scored on the training split are left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    file = places.reports_folder() / "tables" / f"{dataset}-runs.csv"
+    if not file.is_file():
+        raise FileNotFoundError(f"no runs of {dataset} are committed: expected {file}, as `picie results --out` writes")
+    table = pd.read_csv(file)
+    names = ["dataset", "recipe", "seed", "digest", "command", "commit"]
+    scored = pd.DataFrame(table[table["scored"] == "val"]).rename(columns={"mIoU": "mean_iou"})
+    return scored.melt(names, ["accuracy", "mean_iou"], var_name="metric", value_name="value")
+
+
+def mean_and_interval(values: Sequence[float]) -> str:
+    """Scores of several seeds as "mean ± sd [95 % interval of the mean]"; of none the empty string."""
+    if not values:
+        return ""
+    found = seeds.spread(values)
+    return _spread_as_text(found.mean, found.sd, found.low, found.high)
 
 
 def _spread_as_text(mean: float, sd: float, low: float, high: float) -> str:

@@ -26,7 +26,7 @@ POINTS = {
     "grayscale_probability": (0.2, 0.0),  # [5]
     "blur_rule": ("independent", "tied"),
     "fpn": ("direct", "cascade"),  # [12]
-    "kmeans_batchnorm": ("batch", "batch"),  # [13]: the paper is silent
+    "kmeans_batchnorm": ("batch", "running"),  # [13]: the paper is silent, the release's code has had both
     "logit_rule": ("cosine", "inner"),  # [14]
     "label_rule": ("euclidean", "euclidean"),
     "crop_rounding": ("exact", "grid"),  # [15]

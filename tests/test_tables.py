@@ -8,7 +8,7 @@ import pytest
 from tidy_rows import tidy
 
 from picie_core import records, tables
-from picie_core.settings import Settings
+from picie_core.settings import Settings, parse
 
 # -- over seeds
 
@@ -160,3 +160,43 @@ def test_the_last_epoch_beside_the_best_of_every_run(tiny_run):
 def test_words_are_the_explicit_settings_without_seed_and_machine():
     assert tables.words('{"seed": 3, "epochs": 4, "device": "cpu", "data_root": "/a"}') == '{"epochs": 4}'
     assert set(Settings.model_fields) > records.MACHINE
+
+
+def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("PICIE_HOME", str(tmp_path))
+    folder = tmp_path / "reports" / "tables"
+    with pytest.raises(FileNotFoundError, match=r"no runs of camvid are committed: expected .*camvid-runs\.csv"):
+        tables.committed("camvid")
+    folder.mkdir(parents=True)
+    columns = [
+        "dataset",
+        "method",
+        "recipe",
+        "seed",
+        "scored",
+        "accuracy",
+        "mIoU",
+        "seconds",
+        "commit",
+        "digest",
+        "command",
+    ]
+    lines = [
+        ["camvid", "PiCIE", "ours", 2, "val", 50.0, 20.0, 9, "c", "d", "x"],
+        ["camvid", "PiCIE", "ours", 2, "train", 1.0, 2.0, 9, "c", "e", "x"],
+    ]
+    pd.DataFrame(lines, columns=columns).to_csv(folder / "camvid-runs.csv", index=False)
+    found = tables.committed("camvid")
+    assert found[["digest", "seed", "metric", "value"]].to_numpy().tolist() == [
+        ["d", 2, "accuracy", 50.0],
+        ["d", 2, "mean_iou", 20.0],
+    ]
+
+
+def test_the_committed_runs_of_the_workbook_have_the_digest_of_their_command():
+    """A row of reports/tables is found by its settings only as long as the digest is what the settings give today."""
+    found = tables.committed("camvid").drop_duplicates("digest")
+    for command, digest in zip(found["command"], found["digest"], strict=True):
+        given = dict(part.split("=", 1) for part in command.split(" -p ")[1:] if not part.startswith("overrides"))
+        values = {name: parse(name, text) for name, text in given.items()} | {"data_root": "/data"}
+        assert records.digest(Settings(**values)) == digest, command

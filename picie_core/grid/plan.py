@@ -35,7 +35,7 @@ class Row:
     Attributes:
         name: what tables call it; no two rows of a grid share it.
         about: a line for people, such as the reading of an ambiguous flag.
-        settings: the explicit values: the grid's base, the row's own, and what the caller added.
+        settings: the explicit values: the grid's base, what the caller added, and the row's own.
         seeds: ascending.
         published: which published number it stands beside: `table`, `method` and perhaps `setting` of
             `published.read`; None: none.
@@ -108,7 +108,7 @@ def read(
 
     Args:
         file: to read.
-        extra: settings that stand above the file's, for every row (a data set's place, say).
+        extra: settings above the file's base and below what makes a row (a data set and its place, say).
         seeds: in place of the file's.
         only: the names of the rows to keep; none: all.
 
@@ -139,7 +139,7 @@ def read(
         own = _settings(entry.get("settings") or {}, f"row {name!r}", problems)
         numbers = _seeds(seeds or entry.get("seeds", content.get("seeds")), f"row {name!r}", problems)
         key = _published(entry.get("published"), f"row {name!r}", problems)
-        rows[name] = Row(name, str(entry.get("about", "")), base | own | above, numbers, key)
+        rows[name] = Row(name, str(entry.get("about", "")), base | above | own, numbers, key)
     problems += [f"there is no row {name!r}: {_nearest(name, rows)}" for name in only if name not in rows]
     if not problems:
         problems += _conflicts(rows.values())

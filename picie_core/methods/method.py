@@ -157,5 +157,5 @@ class Method(nn.Module):
         return Pass(name, order, self.settings.kmeans_batch_size, step)
 
     def clustering_mode(self) -> None:
-        """Batch norm as `kmeans_batchnorm` says: `batch` uses (and moves) batch statistics, as the release does."""
+        """Batch norm as `kmeans_batchnorm` says: with batch statistics, which move the running ones, or with those."""
         self.train(self.settings.kmeans_batchnorm == "batch")

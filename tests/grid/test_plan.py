@@ -13,13 +13,13 @@ from picie_core.grid.plan import GridError, find, read
 GRIDS = sorted((Path(__file__).parents[2] / "notebooks" / "grids").glob("*.yaml"))
 
 
-def test_rows_stand_on_the_base_and_under_the_callers_settings(grid_file):
+def test_rows_stand_on_the_callers_settings_and_those_on_the_base(grid_file):
     file = grid_file({"a": {"epochs": 2, "learning_rate": "1e-3"}, "b": {"temperature": 0.5}}, title="T", about="why")
     grid = read(file, {"epochs": 1})
     assert (grid.title, grid.about, [row.name for row in grid.rows]) == ("T", "why", ["a", "b"])
     a, b = grid.rows
     assert a.settings["learning_rate"] == 0.001  # YAML reads 1e-3 as a text
-    assert (a.settings["epochs"], b.settings["epochs"]) == (1, 1)
+    assert (a.settings["epochs"], b.settings["epochs"]) == (2, 1)  # what makes a row stays what it is
     assert (b.settings["temperature"], b.settings["image_size"]) == (0.5, TINY["image_size"])
 
 

@@ -1,0 +1,87 @@
+"""Charts of results over seeds: what each setting changes, and how scores move along one. Each returns a figure."""
+
+import math
+import textwrap
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+OURS, PAPER = "tab:blue", "tab:orange"
+
+
+def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
+    """What each row changes, with its 95 % interval over seeds, and the paper's change where there is one.
+
+    Args:
+        table: of `grid.rows.effects`; rows that were not run keep an empty line.
+        against: the row that was compared with.
+        score: what the differences are of.
+    """
+    figure, axis = plt.subplots(figsize=(7.2, 0.42 * len(table) + 1.3), layout="constrained")
+    places = np.arange(len(table))
+    axis.axvline(0, color="0.6", linewidth=1)
+    ours, low, high, paper = (table[name].to_numpy(dtype=float) for name in ("difference", "low", "high", "paper"))
+    reach = np.nan_to_num(np.stack([ours - low, high - ours]))
+    axis.errorbar(ours, places, xerr=reach, fmt="o", color=OURS, capsize=3, label="ours (95 % interval)")
+    if np.isfinite(paper).any():
+        axis.plot(paper, places, "D", color=PAPER, markersize=6, label="paper (COCO)")
+    for place, value in zip(places, ours, strict=True):
+        if np.isnan(value):
+            axis.annotate("not run", (0, place), xytext=(4, 0), textcoords="offset points", va="center", color="0.5")
+    axis.set_yticks(places, [textwrap.fill(name, 34) for name in table["row"]], fontsize=9)
+    axis.set_ylim(len(table) - 0.4, -0.6)
+    axis.set_xlabel(f"{score}, percent points against “{against}” on the same seeds")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    return figure
+
+
+def curve(table: pd.DataFrame, name: str, score: str = "mIoU") -> Figure:
+    """A score along a setting: each seed a dot, the mean a line, the paper's numbers beside.
+
+    Args:
+        table: columns `name`, seed, value (percent), and paper (one a value of the setting; nan where there is none).
+        name: the setting.
+        score: what the values are.
+    """
+    figure, axis = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
+    by_value = {x: table.loc[table[name] == x] for x in sorted(set(table[name].tolist()))}
+    x, mean = list(by_value), [rows["value"].mean() for rows in by_value.values()]
+    paper = [rows["paper"].iloc[0] for rows in by_value.values()]
+    axis.plot(table[name].to_numpy(), table["value"].to_numpy(), ".", color=OURS, alpha=0.6)
+    axis.plot(x, mean, "-", color=OURS, label="ours, mean over seeds")
+    if np.isfinite(paper).any():
+        axis.plot(x, paper, "D--", color=PAPER, markersize=5, label="paper (COCO)")
+    axis.set(xlabel=name, ylabel=f"{score} in percent", ylim=(0, None))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def strengths(table: pd.DataFrame, trained: Mapping[str, tuple[float, float]]) -> Figure:
+    """Accuracy and mIoU against the strength of each transform of the test images, a small axis for each.
+
+    Args:
+        table: of `robustness.curves`.
+        trained: transform -> the range that training draws from, shaded.
+    """
+    names = list(dict.fromkeys(table["transform"].tolist()))
+    rows = math.ceil(len(names) / 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(8.4, 2.5 * rows), sharey=True, squeeze=False, layout="constrained")
+    for axis in axes.flat[len(names) :]:
+        axis.remove()
+    for axis, name in zip(axes.flat, names, strict=False):
+        mine = table.loc[table["transform"] == name]
+        if name in trained:
+            axis.axvspan(*trained[name], facecolor="0.88", edgecolor="none", label="drawn in training")
+        for score, color in (("accuracy", "tab:green"), ("mIoU", OURS)):
+            axis.plot(mine["strength"].to_numpy(), mine[score].to_numpy(), "o-", color=color, markersize=3, label=score)
+        axis.set(xlabel=name, ylim=(0, None))
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("percent")
+    axes[0, 0].legend(fontsize=7, loc="lower right")
+    return figure

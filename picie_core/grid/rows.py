@@ -1,0 +1,146 @@
+"""A grid's rows as tables: what its runs scored, the paper's numbers beside them, and what each row changes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from picie_core import published, records, seeds, tables
+from picie_core.grid.plan import Grid, Row
+from picie_core.settings import Settings
+
+METRICS = {"accuracy": "accuracy", "mIoU": "mean_iou"}
+"""What a table calls a score -> what `records.tidy` does."""
+
+EFFECT = ["row", "difference", "low", "high", "p", "seeds", "paper", "agrees"]
+"""Columns of `effects`."""
+
+
+def scores(grid: Grid, tidy: pd.DataFrame, metric: str = "mean_iou") -> Mapping[str, Mapping[int, float]]:
+    """The scores of a grid's rows by seed, percent: row -> seed -> value. A row without runs has none.
+
+    Args:
+        grid: its settings decide which runs are a row's, in whatever words they were given.
+        tidy: rows of `records.tidy`, or of `tables.committed`.
+        metric: of `records.tidy`.
+    """
+    found = tables.latest(pd.DataFrame(tidy[tidy["metric"] == metric]))
+    by_digest = {
+        digest: dict(zip(group["seed"].tolist(), group["value"].tolist(), strict=True))
+        for digest, group in found.groupby("digest")
+    }
+    return {row.name: by_digest.get(_digest(row), {}) for row in grid.rows}
+
+
+def beside(grid: Grid, tidy: pd.DataFrame) -> pd.DataFrame:
+    """A grid's rows, each with ours and, where it has one, the published number.
+
+    Returns:
+        Columns row, seeds, then for accuracy and mIoU: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU
+        (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is published.
+    """
+    found = []
+    ours = {name: scores(grid, tidy, metric) for name, metric in METRICS.items()}
+    for row in grid.rows:
+        values = {name: list(ours[name][row.name].values()) for name in METRICS}
+        line: dict[str, Any] = {"row": row.name, "seeds": ", ".join(map(str, ours["mIoU"][row.name])) or "not run"}
+        for name in METRICS:
+            line[name] = tables.mean_and_interval(values[name])
+            line[f"{name}, paper"] = number(row, name)
+        same = Settings(**row.settings).dataset == published.GRIDS.get((row.published or {}).get("table", ""))
+        judged = published.verdict(values["mIoU"], line["mIoU, paper"], same) if row.published else ""
+        found.append(line | {"verdict": judged})
+    return pd.DataFrame(found)
+
+
+def effects(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -> pd.DataFrame:
+    """What each row changes, seed by seed, against one of them.
+
+    Args:
+        grid, tidy: see `scores`.
+        against: the row that the others are compared with.
+        score: `mIoU` or `accuracy`.
+
+    Returns:
+        Columns row, difference (row - against on the seeds that both have, percent points), low, high (95 % interval of
+        its mean; nan for one seed), p (paired t-test), seeds, paper (the same difference of the published numbers; nan
+        where one of the two has none), agrees: `yes` or `no` where the interval excludes 0 and the paper has a
+        difference, else `undecided`, or `not run`.
+    """
+    by_row = scores(grid, tidy, METRICS[score])
+    rows = {row.name: row for row in grid.rows}
+    found = []
+    for name, row in rows.items():
+        if name == against:
+            continue
+        paper = number(row, score) - number(rows[against], score)
+        common = set(by_row[name]) & set(by_row[against])
+        line: dict[str, Any] = {"row": name, "paper": paper, "agrees": "not run", "seeds": ""}
+        if common:
+            result = seeds.compare({s: by_row[name][s] for s in common}, {s: by_row[against][s] for s in common})
+            line |= {"difference": result.difference, "low": result.low, "high": result.high, "p": result.p}
+            line |= {"seeds": ", ".join(map(str, result.seeds)), "agrees": _agrees(result.verdict, paper)}
+        found.append(line)
+    return pd.DataFrame(found, columns=EFFECT)
+
+
+def nearest(grid: Grid, tidy: pd.DataFrame, against: str, table: str) -> pd.DataFrame:
+    """Which published rows our rows lie near, where the paper's flags are lost: distances of changes.
+
+    Each row is the point (change of accuracy, change of mIoU) from `against`; so is each published row from the one
+    that `against` stands beside. Changes, not scores, because ours may be of other data.
+
+    Args:
+        grid, tidy, against: see `effects`.
+        table: the published table.
+
+    Returns:
+        A row for each of ours that was run, a column for each published row but that of `against`: the distance in
+        percent points; and `nearest`, the published row at the smallest one.
+    """
+    base = {row.name: row for row in grid.rows}[against]
+    change = {score: _by_row(effects(grid, tidy, against, score)) for score in METRICS}
+    rows = published.read(table)
+    theirs = {
+        str(name): dict(zip(group["metric"].tolist(), group["value"].tolist(), strict=True))
+        for name, group in rows.groupby("method")
+    }
+    origin = theirs.pop((base.published or {})["method"])
+    found = []
+    for name in change["mIoU"]:
+        here = [change[score][name] for score in METRICS]
+        distances = {
+            other: math.dist(here, [values[score] - origin[score] for score in METRICS])
+            for other, values in theirs.items()
+        }
+        found.append({"row": name} | distances | {"nearest": min(distances, key=lambda other: distances[other])})
+    return pd.DataFrame(found, columns=["row", *theirs, "nearest"])
+
+
+def number(row: Row, score: str) -> float:
+    """The published number that a row stands beside, percent; nan where there is none."""
+    if row.published is None:
+        return math.nan
+    table = published.read(row.published["table"])
+    for name in ("method", "setting"):
+        if name in row.published:
+            table = table.loc[table[name] == row.published[name]]
+    values: Sequence[float] = table.loc[table["metric"] == score, "value"].tolist()
+    return values[0] if values else math.nan
+
+
+def _by_row(table: pd.DataFrame) -> dict[str, float]:
+    """The differences of `effects`, of the rows that were run."""
+    run = table.loc[table["difference"].notna()]
+    return dict(zip(run["row"].tolist(), run["difference"].tolist(), strict=True))
+
+
+def _digest(row: Row) -> str:
+    return records.digest(Settings(**row.settings))
+
+
+def _agrees(verdict: str, paper: float) -> str:
+    if math.isnan(paper) or verdict == "undecided":
+        return "undecided"
+    return "yes" if (verdict == "higher") == (paper > 0) else "no"
