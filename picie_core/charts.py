@@ -28,9 +28,9 @@ def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
     axis.errorbar(ours, places, xerr=reach, fmt="o", color=OURS, capsize=3, label="ours (95 % interval)")
     if np.isfinite(paper).any():
         axis.plot(paper, places, "D", color=PAPER, markersize=6, label="paper (COCO)")
-    for place, value in zip(places, ours, strict=True):
+    for place, value, why in zip(places, ours, table["agrees"], strict=True):
         if np.isnan(value):
-            axis.annotate("not run", (0, place), xytext=(4, 0), textcoords="offset points", va="center", color="0.5")
+            axis.annotate(why, (0, place), xytext=(4, 0), textcoords="offset points", va="center", color="0.5")
     axis.set_yticks(places, [textwrap.fill(name, 34) for name in table["row"]], fontsize=9)
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.set_xlabel(f"{score}, percent points against “{against}” on the same seeds")

@@ -93,16 +93,20 @@ def demo() -> None:
     """Execute the numbered notebooks on the embedded scenes. Ends with the results and where they lie.
 
     \b
-    picie demo          about 5 minutes on 2 cores, no data, no GPU
+    picie demo          10 to 15 minutes on 2 cores, no data, no GPU
     """
     from picie_core import execution, tables
     from picie_core.publishing import local_folder
+    from picie_core.settings import Settings
 
     folder = local_folder("scenes")
     for file in execution.numbered():
         typer.echo(f"\n{file.stem}", err=True)
         execution.execute(file, {}, folder / "notebooks" / file.name)
-    typer.echo("\n" + tables.as_text(tables.over_seeds(tables.results())))
+    main = tables.of_settings(tables.results(), Settings())
+    typer.echo(
+        "\n" + tables.as_text(tables.over_seeds(main)) + "(of the scenes at their full size; `picie results` has all)"
+    )
     typer.echo(f"notebooks: {folder / 'notebooks'}\nfigures:   {folder / 'figures'}\ntables:    {folder / 'tables'}")
 
 
@@ -247,7 +251,8 @@ def bench(
 def main() -> None:
     """The command, with errors as messages: a person's mistake is not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("papermill").setLevel(logging.WARNING)  # it would name hidden files
+    for talkative in ("papermill", "faiss"):  # hidden files, and the libraries it did not find
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
         app()
     except (WorkbookError, OSError) as error:  # OSError: no such file, a full disk; the message names it

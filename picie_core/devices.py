@@ -2,18 +2,22 @@
 
 import resource
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import torch
-from lightning_fabric import Fabric
 
 from picie_core import allocator
 from picie_core.settings import Settings
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
-def make_fabric(settings: Settings) -> Fabric:
+
+def make_fabric(settings: Settings) -> "Fabric":
     """Device and precision of a run; also puts threads and memory in place, for this process."""
+    from lightning_fabric import Fabric
+
     allocator.keep_freed_memory()
     torch.set_num_threads(settings.threads)
     faiss.omp_set_num_threads(settings.threads)

@@ -2,14 +2,17 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 from picie_core import draws, photometry, views
 from picie_core.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet  # seconds of import, which what builds no network need not wait for
 
 LEVELS = ("layer1", "layer2", "layer3", "layer4")
 _DEPTH = {"fpn": 4, "res12": 1, "res12_layer2": 2}  # levels of a trunk
@@ -31,7 +34,7 @@ class Network(nn.Module):
         channels: of the features: `feature_dim`, or the last level's.
     """
 
-    def __init__(self, backbone: torchvision.models.ResNet, settings: Settings) -> None:
+    def __init__(self, backbone: "ResNet", settings: Settings) -> None:
         super().__init__()
         self.backbone = backbone
         self.levels = LEVELS[: _DEPTH[settings.trunk]]
@@ -97,6 +100,8 @@ def build(settings: Settings) -> Network:
     Raises:
         SettingsError: ImageNet weights are asked for and cannot be had, or the file is not torchvision's.
     """
+    import torchvision
+
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(draws.seed((settings.seed, "network")))  # manual_seed would seed GPUs too
         backbone = getattr(torchvision.models, settings.backbone)(weights=None)
@@ -120,6 +125,8 @@ def imagenet_weights(backbone: str, file: Path | None = None) -> dict[str, Tenso
     Raises:
         SettingsError: no network and no file, or a file whose hash is not torchvision's; the message says what to do.
     """
+    import torchvision
+
     weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
     name = weights.url.rsplit("/", 1)[-1]  # resnet18-f37072fd.pth: the hash stands in the name
     digest = name.rsplit("-", 1)[-1].removesuffix(".pth")

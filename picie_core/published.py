@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from picie_core import places, records, seeds, tables
+from picie_core import places, seeds, tables
 from picie_core.settings import Settings
 
 JOINED = {
@@ -109,9 +109,7 @@ def candidates(tidy: pd.DataFrame, table: str, settings: Settings) -> pd.DataFra
         data set of the settings.
     """
     for dataset in (JOINED[table], settings.dataset):
-        mine = settings.replace(dataset=dataset)
-        digests = {records.digest(mine.replace(**row)) for row in tables.ROWS.values()}
-        found = pd.DataFrame(tidy[(tidy["dataset"] == dataset) & tidy["digest"].isin(list(digests))])
+        found = tables.of_settings(tidy, settings.replace(dataset=dataset))
         if len(found):
             break
     return found

@@ -1,6 +1,7 @@
 """How the score of a trained method bears transformed test images (the supplement's Table 2 and beyond).
 
-The images of a split are transformed as in training; where the transform is geometric the labels move along. The
+The images of a split are transformed as in training, but at the size they are scored at, so that a crop is less sharp
+than one of a larger base image; where the transform is geometric the labels move along. The
 method, its prototypes among it, stays as it is; clusters are matched with classes anew for every transformed split.
 """
 
@@ -218,8 +219,8 @@ def repeated(rows: Mapping[tuple[str, ...], Mapping[str, float]]) -> list[tuple[
 
 
 def _with(base: Transform, drawn: Transform, names: Collection[str]) -> Transform:
-    """`base` with the named parameters of `drawn`."""
+    """`base` with the named parameters of `drawn`, and its rounding."""
     return Transform(
         replace(base.photometry, **{n: v for n, v in vars(drawn.photometry).items() if n in names}),
-        replace(base.geometry, **{n: v for n, v in vars(drawn.geometry).items() if n in names}),
+        replace(base.geometry, **{n: v for n, v in vars(drawn.geometry).items() if n in (*names, "rounding")}),
     )

@@ -66,6 +66,17 @@ def over_seeds(tidy: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["dataset", "mIoU mean"], ascending=[True, False], ignore_index=True)
 
 
+def of_settings(tidy: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Of many runs, those that make up a table: of these settings, a configuration for each of `ROWS`.
+
+    Args:
+        tidy: rows of `records.tidy`, of anything.
+        settings: of any method and seed.
+    """
+    digests = {records.digest(settings.replace(**row)) for row in ROWS.values()}
+    return pd.DataFrame(tidy[tidy["digest"].isin(list(digests))])
+
+
 def latest(tidy: pd.DataFrame) -> pd.DataFrame:
     """Of runs that differ in nothing but their key, the last."""
     return tidy.drop_duplicates(["digest", "seed", "metric"], keep="last")

@@ -5,11 +5,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from picie_core import devices, evaluation, lock, places, records
@@ -20,6 +19,9 @@ from picie_core.metrics import majority, score
 from picie_core.progress import Progress
 from picie_core.records import Run
 from picie_core.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
     return root / f"{settings.dataset}-{settings.method}-{key}"
 
 
-def restore(run: Run) -> tuple[Method, Fabric]:
+def restore(run: Run) -> tuple[Method, "Fabric"]:
     """A finished run's method with its weights and final prototypes, in evaluation mode, on this machine's device; and
     the fabric that knows device and precision."""
     # The values as they were: `replace` would resolve them anew, by tables that may have changed since.
@@ -83,7 +85,7 @@ def restore(run: Run) -> tuple[Method, Fabric]:
 
 
 def run_pass(
-    pass_: Pass, data: Prepared, fabric: Fabric, tick: Callable[[int], None] = lambda images: None
+    pass_: Pass, data: Prepared, fabric: "Fabric", tick: Callable[[int], None] = lambda images: None
 ) -> list[Tensor]:
     """Run one pass of a method over a split: every step, and its backward and optimisers where it learns.
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from picie_core import benchmark, cli, execution, figures, options, publishing, tables
+from picie_core import benchmark, cli, execution, figures, options, publishing, records, tables
 from picie_core.datasets import DATASETS
 from picie_core.settings import Settings
 
@@ -309,14 +310,17 @@ def test_a_notebook_that_fails_is_a_line_and_its_evidence(picie, tmp_path):
 def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_run, monkeypatch):
     made = []
     monkeypatch.setattr(execution, "execute", lambda file, given, output: made.append((file.name, given, output)))
-    monkeypatch.setattr(tables, "results", lambda real=tables.results: real(tiny_run.folder.parent))
+    mine = tables.results(tiny_run.folder.parent)
+    main, other = records.digest(Settings()), {"digest": "another", "method": "iic"}  # a small run of a notebook
+    monkeypatch.setattr(tables, "results", lambda: pd.concat([mine.assign(digest=main), mine.assign(**other)]))
     status, out, _ = picie("demo")
     folder = home / "reports" / "local" / "scenes"
-    names = ["00_run", "01_data", "02_baselines", "03_picie", "04_main_results"]
+    names = ["00_run", "01_data", "02_baselines", "03_picie", "04_main_results", "05_ablations", "06_tta_robustness"]
     assert [name.removesuffix(".ipynb") for name, _, _ in made] == names
     assert all(given == {} and output == folder / "notebooks" / name for name, given, output in made)
     assert status == 0
     assert f"{tiny_run.scores.mean_iou:.1f}" in out
+    assert "IIC" not in out
     assert out.splitlines()[-3:] == [
         f"notebooks: {folder / 'notebooks'}", f"figures:   {folder / 'figures'}", f"tables:    {folder / 'tables'}",
     ]  # fmt: skip

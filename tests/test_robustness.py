@@ -39,6 +39,11 @@ def test_a_flag_turns_on_its_own_parameters_and_draws_them_as_training_does(tmp_
     assert any((drawn[name] != still[name]).any() for name in FLAGS[flag])
 
 
+def test_crops_are_rounded_as_the_run_rounds_them(tmp_path):
+    settings = tiny(tmp_path, crop_rounding="grid")
+    assert draw(settings, 0, INDICES, ["random_crop"]).geometry.rounding == "grid"
+
+
 def test_the_flags_are_the_published_columns_and_together_all_parameters():
     rows = robustness.published_rows()
     assert {flag for flags in rows for flag in flags} == set(FLAGS)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import yaml
 
-from picie_core.grid.job import RUNS_AT_MOST, Failure, Process, note
+from picie_core.grid.job import RUNS_AT_MOST, Failure, Order, Process, note, order
 from picie_core.grid.plan import GridError, Job
 from picie_core.grid.pool import POLL_SECONDS, Told
 
@@ -47,11 +47,13 @@ def slurm(file: Path) -> Iterator["Client"]:
         GridError: the file is not right, or the extra `cluster` is not installed.
     """
     distributed = _distributed()
-    from dask_jobqueue.slurm import SLURMCluster
-
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ImportError as error:
+        raise GridError("grids on Slurm need dask-jobqueue: pip install 'picie-workbook[cluster]'") from error
     try:
         given = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise GridError(f"{file} is not YAML: {error}") from error
     if not isinstance(given, Mapping):
         raise GridError(
@@ -73,17 +75,16 @@ def work(client: "Client", jobs: Mapping[Job, Path], told: Told) -> None:
 
     A worker's thread runs one job at a time; give workers as many threads as they are to run jobs, and one graphics
     card each (`CUDA_VISIBLE_DEVICES`). The workers see the same files under the same names as this machine. A job whose
-    worker died is run again elsewhere. When this function is left early, the jobs that run are ended.
+    worker died is run again elsewhere. When this function is left early, the jobs that run are ended; when this process
+    is killed, they run to their end, and are found done by the next call.
     """
     from distributed import Event, as_completed
 
     stop = Event(f"picie-grid-{uuid4().hex}", client=client)
-    futures = {
-        client.submit(
-            perform, job, folder, stop.name, key=f"{folder.name}-{stop.name[-8:]}", retries=0, pure=False
-        ): job
-        for job, folder in jobs.items()
-    }
+    futures = {}
+    for job, folder in jobs.items():
+        key = f"{folder.name}-{stop.name[-8:]}"
+        futures[client.submit(perform, order(job, folder), stop.name, key=key, pure=False)] = job
     try:
         for future in as_completed(list(futures)):
             job = futures[future]  # type: ignore[index]  (as_completed is not typed)
@@ -93,19 +94,19 @@ def work(client: "Client", jobs: Mapping[Job, Path], told: Told) -> None:
                 note(jobs[job], failure)
             told(job, failure)
     finally:
-        if any(not future.done() for future in futures):
-            client.cancel([future for future in futures if not future.done()])
+        if left := [future for future in futures if not future.done()]:
             stop.set()
+            client.cancel(left)
 
 
-def perform(job: Job, folder: Path, stop: str) -> Failure | None:
+def perform(order: Order, stop: str) -> Failure | None:
     """On a worker: run a job; why it failed, or None. A process that dies is started again; it ends when `stop`, the
     name of a dask event, is set."""
     from distributed import Event
 
     event = Event(stop)
     for _ in range(RUNS_AT_MOST):
-        process = Process(job, folder)
+        process = Process(order)
         try:
             asked = time.monotonic()
             while process.running():

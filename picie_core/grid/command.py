@@ -30,8 +30,12 @@ def grid(
     slurm: Annotated[
         Path | None, typer.Option(help="Run on Slurm: YAML with the arguments of dask_jobqueue.SLURMCluster, and jobs.")
     ] = None,
-    status: Annotated[bool, typer.Option("--status", help="Show what is done, running, failed, waiting.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every run and its settings; start none.")] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show what is done, running, failed, waiting (prepares data).")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show every run and its settings; start none (prepares data).")
+    ] = False,
 ) -> None:
     """Run every row and seed of a grid file. What is done is not run again.
 
@@ -51,6 +55,7 @@ def grid(
     given = options.settings(parameter)
     if "seed" in given:
         raise RefusedError("-p seed=...: a grid's seeds stand in its file; --seeds 1-10 stands above them")
+    plan.refuse_fresh(given)
     if scheduler and slurm:
         raise RefusedError("--scheduler and --slurm: give one of them")
     if (scheduler or slurm) and (gpus or workers):
@@ -77,9 +82,10 @@ def grid(
                     cluster.work(client, left, told)
             else:
                 pool.work(left, slots, told)
-    for message in dict.fromkeys(failure.message for failure in failed.values()):
-        jobs = [str(job) for job, failure in failed.items() if failure.message == message]
-        typer.echo(f"\nfailed: {'; '.join(jobs)}\n{message}", err=True)
+    for reason in dict.fromkeys(failure.reason for failure in failed.values()):
+        alike = {job: failure for job, failure in failed.items() if failure.reason == reason}
+        first = next(iter(alike.values()))
+        typer.echo(f"\nfailed: {'; '.join(map(str, alike))}\n{first.message}", err=True)
     where = ", ".join(sorted({str(folder.parent) for folder in folders.values()}))
     typer.echo(f"{len(folders) - len(failed)} of {len(folders)} runs are done, {len(left)} were started; in {where}")
     if failed:

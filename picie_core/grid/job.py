@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,22 +42,45 @@ class Failure:
     final: bool = True
 
 
+@dataclass(frozen=True)
+class Order:
+    """A job as its process needs it, with every place named in full: what carries it out may be another machine, with
+    another working directory and environment.
+
+    Attributes:
+        job, folder: which, and its run's folder.
+        given: what notebook 00 is given: the job's explicit settings, and none of the small run's own.
+        places: environment variables that say where runs, prepared data and the workbook lie.
+    """
+
+    job: Job
+    folder: Path
+    given: Mapping[str, Any]
+    places: Mapping[str, str]
+
+
+def order(job: Job, folder: Path) -> Order:
+    """The order for a job, from where the grid was started."""
+    explicit = {name: getattr(job.settings, name) for name in job.settings.explicit}
+    full = {name: str(v.expanduser().resolve()) if isinstance(v, Path) else v for name, v in explicit.items()}
+    here = {"PICIE_HOME": places.home, "PICIE_RUNS": places.runs_root, "PICIE_PREPARED": places.prepared_folder}
+    return Order(job, folder, {"overrides": {}} | full, {name: str(place()) for name, place in here.items()})
+
+
 class Process:
     """A job that is going on: `python -m picie_core.grid.leash`.
 
     Args:
-        job: what to run.
-        folder: the run's folder.
+        order: what to run.
         gpu: the number of the graphics card it may see; None: whichever there is.
     """
 
-    def __init__(self, job: Job, folder: Path, gpu: str | None = None) -> None:
-        self.folder = folder
+    def __init__(self, order: Order, gpu: str | None = None) -> None:
+        self.folder = order.folder
+        (self.folder / FAILURE).unlink(missing_ok=True)  # of an earlier attempt
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
-        spec = {"given": given(job), "output": str(folder / f"{NOTEBOOK}.ipynb")}
-        environment = dict(os.environ) | {"OMP_NUM_THREADS": str(job.settings.threads)}
-        here = {"PICIE_HOME": places.home, "PICIE_RUNS": places.runs_root, "PICIE_PREPARED": places.prepared_folder}
-        environment |= {name: str(place()) for name, place in here.items()}
+        spec = {"given": order.given, "output": str(self.folder / f"{NOTEBOOK}.ipynb")}
+        environment = os.environ | dict(order.places) | {"OMP_NUM_THREADS": str(order.job.settings.threads)}
         environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
         self._process = subprocess.Popen(
             [*COMMAND, json.dumps(spec)],
@@ -79,8 +103,10 @@ class Process:
         said = self._said.read().decode(errors="replace").strip()
         self._said.close()
         if status == DONE and records.is_done(self.folder):
-            (self.folder / FAILURE).unlink(missing_ok=True)
             return None
+        if status == DONE:
+            reason = f"executed, but there is no finished run in {self.folder}: is it the same folder here?"
+            return Failure(reason, f"{reason}\n{said}".strip())
         if status == FAILED:
             lines = [line for line in said.splitlines() if not line.startswith("Open ")]
             return Failure(lines[-1] if lines else "no message", said)
@@ -101,12 +127,6 @@ class Process:
     def _release(self) -> None:
         if self._process.stdin:
             self._process.stdin.close()
-
-
-def given(job: Job) -> dict[str, Any]:
-    """What notebook 00 is given for a job: its explicit settings and none of the small run's own."""
-    values = job.settings.values()
-    return {"overrides": {}} | {name: values[name] for name in job.settings.explicit}
 
 
 def note(folder: Path, failure: Failure) -> None:

@@ -1,8 +1,8 @@
 """What a grid starts for each job: notebook 00, executed by papermill, in a process that is kept on a leash.
 
 The leash is standard input, a pipe that nobody writes to: when whoever started the process dies, by whatever signal,
-the pipe closes and the process ends, and its kernel with it (a kernel asks every second whether its parent is still
-there). So nothing goes on writing that nobody waits for. Nothing heavy is imported here: the kernel does the work.
+the pipe closes and the process ends its kernel and itself. (Killed by itself it cannot end its kernel, which notices
+within a second that its parent is no more.) So nothing goes on writing that nobody waits for.
 """
 
 import json
@@ -10,10 +10,13 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from picie_core import execution
+import psutil
+
+from picie_core.errors import WorkbookError
 
 NOTEBOOK = "00_run"
 
@@ -24,12 +27,14 @@ DONE, FAILED, DIED = 0, 2, 75
 def main(spec: Mapping[str, Any]) -> int:
     """Execute the notebook; the exit status."""
     threading.Thread(target=_end_with_starter, daemon=True).start()
+    from picie_core import execution  # seconds of import, for which a grid that starts nothing need not wait
+
     try:
         execution.execute(execution.find(NOTEBOOK), spec["given"], Path(spec["output"]), quiet=True)
     except execution.KernelDiedError as error:
         sys.stderr.write(f"{error}\n")
         return DIED
-    except (execution.NotebookError, OSError) as error:
+    except (WorkbookError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
     return DONE
@@ -37,6 +42,9 @@ def main(spec: Mapping[str, Any]) -> int:
 
 def _end_with_starter() -> None:
     os.read(sys.stdin.fileno(), 1)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
     os._exit(DIED)
 
 

@@ -66,7 +66,7 @@ def seconds_left(found: Iterable[Entry], workers: int) -> float | None:
             if whole is None:
                 return None
             left += (1 - entry.share) * sum(whole) / len(whole)
-    return left / workers
+    return left / max(1, min(workers, sum(entry.state != "done" for entry in found)))
 
 
 def report(found: Iterable[Entry], workers: int) -> str:

@@ -1,6 +1,6 @@
 """A grid file: rows of settings and seeds, read and checked whole before anything starts."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,12 @@ def read(
     return Grid(file, str(content.get("title", file.stem)), str(content.get("about", "")), kept)
 
 
+def refuse_fresh(given: Mapping[str, Any]) -> None:
+    """Raise a `SettingsError` for `fresh` among a grid's settings."""
+    if "fresh" in given:
+        raise SettingsError("fresh: a grid goes on where it stopped; to train a run again, delete its folder")
+
+
 def prepare(grid: Grid) -> dict[Job, Path]:
     """The run folder of each job; its data are prepared and its ImageNet weights fetched, once for all jobs.
 
@@ -156,19 +162,27 @@ def prepare(grid: Grid) -> dict[Job, Path]:
         GridError: data or weights that are not there, all of them at once.
     """
     folders: dict[Job, Path] = {}
-    found: dict[tuple[Any, ...], Any] = {}
+    found: dict[tuple[Any, ...], Any] = {}  # or the error
     problems: dict[str, list[str]] = {}
+
+    def once(key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if key not in found:
+            try:
+                found[key] = make()
+            except (DataError, SettingsError, OSError) as error:
+                found[key] = error
+        if isinstance(found[key], Exception):
+            raise found[key]
+        return found[key]
+
     for job in grid.jobs():
         s = job.settings
         data = tuple(getattr(s, name) for name in DATA)
         weights = (s.backbone, s.weights_file)
         try:
-            if data not in found:
-                found[data] = splits(s)
-            has_network = not issubclass(METHODS[s.method], (chance.Rgb, chance.Random))
-            if s.pretrained and has_network and weights not in found:
-                found[weights] = bool(network.imagenet_weights(*weights))
-            folders[job] = run_folder(s, *found[data])
+            folders[job] = run_folder(s, *once(data, lambda s=s: splits(s)))
+            if s.pretrained and not issubclass(METHODS[s.method], (chance.Rgb, chance.Random)):
+                once(weights, lambda weights=weights: bool(network.imagenet_weights(*weights)))
         except (DataError, SettingsError, OSError) as error:
             problems.setdefault(str(error), []).append(job.row)
     if problems:
@@ -197,6 +211,7 @@ def _settings(given: Any, where: str, problems: list[str]) -> dict[str, Any]:
         try:
             if name == "seed":
                 raise SettingsError("seed: a grid's seeds stand in `seeds`")
+            refuse_fresh({name: value})
             # YAML reads 1e-3 as a text, and `parse` knows unknown names
             found[name] = parse(name, value if isinstance(value, str) else _text(value))
         except SettingsError as error:
@@ -247,6 +262,10 @@ def _published(given: Any, where: str, problems: list[str]) -> Mapping[str, str]
             if not len(rows):
                 problems.append(f"{where}: {key['table']} has no {name} {key[name]!r}: {_nearest(key[name], known)}")
                 return None
+    if len(known := list(dict.fromkeys(rows["setting"].tolist()))) > 1:
+        which = f"{key['table']} has {len(known)} rows {key['method']!r}"
+        problems.append(f"{where}: {which}: give the `setting`, one of {', '.join(map(repr, known))}")
+        return None
     return key
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from picie_core.grid.job import RUNS_AT_MOST, Failure, Process, note
+from picie_core.grid.job import RUNS_AT_MOST, Failure, Process, note, order
 from picie_core.grid.plan import GridError, Job
 
 POLL_SECONDS = 0.2
@@ -58,7 +58,7 @@ def work(jobs: Mapping[Job, Path], slots: Sequence[str | None], told: Told) -> N
                 job, folder = waiting.pop(0)
                 slot = free.pop(0)
                 starts[job] += 1
-                running[job] = (Process(job, folder, slot), slot)
+                running[job] = (Process(order(job, folder), slot), slot)
             time.sleep(POLL_SECONDS)
             for job, (process, slot) in list(running.items()):
                 if process.running():

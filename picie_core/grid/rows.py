@@ -48,8 +48,7 @@ def beside(grid: Grid, tidy: pd.DataFrame) -> pd.DataFrame:
         for name in METRICS:
             line[name] = tables.mean_and_interval(values[name])
             line[f"{name}, paper"] = number(row, name)
-        same = Settings(**row.settings).dataset == published.GRIDS.get((row.published or {}).get("table", ""))
-        judged = published.verdict(values["mIoU"], line["mIoU, paper"], same) if row.published else ""
+        judged = published.verdict(values["mIoU"], line["mIoU, paper"], _same_data(row)) if row.published else ""
         found.append(line | {"verdict": judged})
     return pd.DataFrame(found)
 
@@ -64,9 +63,10 @@ def effects(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -
 
     Returns:
         Columns row, difference (row - against on the seeds that both have, percent points), low, high (95 % interval of
-        its mean; nan for one seed), p (paired t-test), seeds, paper (the same difference of the published numbers; nan
-        where one of the two has none), agrees: `yes` or `no` where the interval excludes 0 and the paper has a
-        difference, else `undecided`, or `not run`.
+        its mean; nan for one seed), p (paired t-test, of each row alone, not corrected for their number), seeds, paper
+        (the same difference of the published numbers; nan where one of the two has none), agrees: `yes` or `no` where
+        the interval excludes 0 and the paper has a difference, else `undecided`; `not run` where one of the two rows
+        was not, and `no common seed`.
     """
     by_row = scores(grid, tidy, METRICS[score])
     rows = {row.name: row for row in grid.rows}
@@ -76,7 +76,8 @@ def effects(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -
             continue
         paper = number(row, score) - number(rows[against], score)
         common = set(by_row[name]) & set(by_row[against])
-        line: dict[str, Any] = {"row": name, "paper": paper, "agrees": "not run", "seeds": ""}
+        missing = "no common seed" if by_row[name] and by_row[against] else "not run"
+        line: dict[str, Any] = {"row": name, "paper": paper, "agrees": missing, "seeds": ""}
         if common:
             result = seeds.compare({s: by_row[name][s] for s in common}, {s: by_row[against][s] for s in common})
             line |= {"difference": result.difference, "low": result.low, "high": result.high, "p": result.p}
@@ -136,11 +137,18 @@ def _by_row(table: pd.DataFrame) -> dict[str, float]:
     return dict(zip(run["row"].tolist(), run["difference"].tolist(), strict=True))
 
 
+def _same_data(row: Row) -> bool:
+    """Whether the row's runs are of the whole data set that its published number is of, scored on its split."""
+    s, table = Settings(**row.settings), (row.published or {}).get("table", "")
+    whole = s.train_images is None and s.val_images is None and s.scored_split == "val"
+    return whole and s.dataset == (published.JOINED | published.GRIDS).get(table)
+
+
 def _digest(row: Row) -> str:
     return records.digest(Settings(**row.settings))
 
 
 def _agrees(verdict: str, paper: float) -> str:
-    if math.isnan(paper) or verdict == "undecided":
+    if math.isnan(paper) or not paper or verdict == "undecided":
         return "undecided"
     return "yes" if (verdict == "higher") == (paper > 0) else "no"

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from conftest import starts
+from grid_stubs import starts
 
 from picie_core import records
 from picie_core.grid import cluster, plan

@@ -1,5 +1,6 @@
 """`picie grid` as it is used: real notebooks, a job that is killed, a second call that does nothing."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from tiny_runs import outcome
 
@@ -30,13 +32,40 @@ def ended(process):
     return process.returncode, output, errors
 
 
+def children(pid):
+    """The processes that a process has started."""
+    return [child.pid for child in psutil.Process(pid).children()]
+
+
 def jobs_of(grid):
-    """The processes that a grid has started."""
-    children = Path(f"/proc/{grid.pid}/task/{grid.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"picie_core.grid.leash" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    """The processes of the jobs that a grid is running."""
+    return [p.pid for p in psutil.Process(grid.pid).children() if "picie_core.grid.leash" in p.cmdline()]
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the grid's processes in /proc (Linux)")
+def gone(pid):
+    """Whether a process is no more, or only waits for somebody to ask how it ended."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_ctrl_c_ends_jobs_and_kernels_and_the_same_call_goes_on(grid_file, tmp_path, monkeypatch):
+    file, runs = grid_file({"a": {"epochs": 40}}), tmp_path / "runs"
+    monkeypatch.setenv("PICIE_RUNS", str(runs))
+    grid = picie(file, runs=runs)
+    ((_, folder),) = plan.prepare(plan.read(file)).items()
+    wait_for(lambda: (folder / "checkpoint" / "counters.json").is_file() or grid.poll() is not None)
+    (job,) = jobs_of(grid)
+    kernels = children(job)
+    grid.send_signal(signal.SIGINT)
+    ended(grid)
+    assert kernels
+    wait_for(lambda: gone(job) and all(map(gone, kernels)), 20)
+    assert not records.is_done(folder)
+    assert "waiting  a, seed 1: " in ended(picie(file, "--status", runs=runs))[1]
+
+
 def test_a_killed_job_is_taken_up_and_changes_no_result(grid_file, tmp_path, monkeypatch):
     file = grid_file({"a": {"epochs": 6}, "b": {"recipe": "paper"}})
     runs = tmp_path / "runs"
@@ -46,10 +75,16 @@ def test_a_killed_job_is_taken_up_and_changes_no_result(grid_file, tmp_path, mon
     first = next(iter(folders.values()))
     wait_for(lambda: (first / "checkpoint" / "counters.json").is_file() or grid.poll() is not None)
     victims = jobs_of(grid)
+    kernels = [kernel for pid in victims for kernel in children(pid)]
+    before = json.loads((first / "checkpoint" / "counters.json").read_text())["rows"]
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: all(map(gone, kernels)), 20)
     status, output, errors = ended(grid)
     assert victims
+    assert kernels
+    seconds = records.load(first).progress["seconds"].tolist()
+    assert seconds[: len(before)] == pytest.approx([row["seconds"] for row in before])  # taken up, not made again
     assert status == 0, errors
     assert "2 of 2 runs are done, 2 were started" in output
     for job, folder in folders.items():
@@ -57,9 +92,9 @@ def test_a_killed_job_is_taken_up_and_changes_no_result(grid_file, tmp_path, mon
         assert outcome(records.load(folder)) == outcome(alone)
         assert (folder / "00_run.ipynb").is_file()
 
-    before = {file: file.stat().st_mtime_ns for file in runs.rglob("*")}
+    files = {file: file.stat().st_mtime_ns for file in runs.rglob("*")}
     assert ended(picie(file, runs=runs))[:2] == (0, f"2 of 2 runs are done, 0 were started; in {runs}\n")
-    assert {file: file.stat().st_mtime_ns for file in runs.rglob("*")} == before
+    assert {file: file.stat().st_mtime_ns for file in runs.rglob("*")} == files
     assert ended(picie(file, "--status", runs=runs))[1] == "2 done, 0 running, 0 failed, 0 waiting\n"
 
 
@@ -68,6 +103,7 @@ def test_a_killed_job_is_taken_up_and_changes_no_result(grid_file, tmp_path, mon
     [
         (["-p", "epoch=1"], "no setting is called 'epoch': did you mean 'epochs'"),
         (["-p", "seed=1"], "--seeds 1-10"),
+        (["-p", "fresh=true"], "to train a run again, delete its folder"),
         (["--only", "c"], "there is no row 'c'"),
         (["--seeds", "x"], "seeds = 'x': expected numbers"),
         (["--gpus", "x"], "--gpus x: expected the numbers"),
@@ -95,7 +131,8 @@ def test_a_failing_job_is_told_with_its_notebook_and_the_exit_status(grid_file, 
     said = capsys.readouterr()
     assert caught.value.code == 1
     assert "2 of 4 runs are done, 4 were started" in said.out
-    assert "failed: a, seed 90; b, seed 90\nValueError: no\nOpen here" in said.err
+    assert "failed: a, seed 90; b, seed 90\nValueError: no\nOpen " in said.err
+    assert said.err.count("Open ") == 1
     monkeypatch.setattr(sys, "argv", [*arguments, "--status"])
     with pytest.raises(SystemExit) as caught:
         cli.main()

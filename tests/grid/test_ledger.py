@@ -57,6 +57,7 @@ def test_time_left_is_of_the_same_method(folders, held):
     # a whole run takes (30 + 12 / (1/3)) / 2 = 33 s; left are 2/3 + 1 + 1 of one
     assert ledger.seconds_left(ledger.entries(folders), 1) == pytest.approx(33 * 8 / 3)
     assert ledger.seconds_left(ledger.entries(folders), 2) == pytest.approx(33 * 4 / 3)
+    assert ledger.seconds_left(ledger.entries(folders), 9) == pytest.approx(33 * 8 / 9)  # three jobs are left
 
 
 def test_time_left_is_unknown_until_something_of_each_method_has_begun(folders, grid_file):

@@ -64,6 +64,8 @@ def test_every_mistake_is_told_at_once(grid_file):
         {"name": "row", "published": {"table": "picie_table5_ablation1", "method": "row 7"}},
         {"name": "setting", "published": {"table": "picie_table5_ablation1", "method": "row 1", "setting": "x"}},
         {"name": "key", "published": "picie_table5_ablation1"},
+        {"name": "fresh", "settings": {"fresh": True}},
+        {"name": "which", "published": {"table": "picie_supp_table1_iic_lambda", "method": "IIC"}},
         "no row",
     ]
     with pytest.raises(GridError) as caught:
@@ -84,7 +86,9 @@ def test_every_mistake_is_told_at_once(grid_file):
         r"row 'row': picie_table5_ablation1 has no method 'row 7': did you mean 'row 6'\?",
         r"row 'setting': picie_table5_ablation1 has no setting 'x'",
         r"row 'key': published = 'picie_table5_ablation1': expected table, method",
-        r"row 13: expected a mapping with a name, got 'no row'",
+        r"row 'fresh': fresh: a grid goes on where it stopped",
+        r"row 'which': picie_supp_table1_iic_lambda has 6 rows 'IIC': give the `setting`, one of 'lambda=1.0'",
+        r"row 15: expected a mapping with a name, got 'no row'",
     ]
     for line in expected:
         assert any(re.search(line, found) for found in lines), (line, lines)
@@ -163,12 +167,16 @@ def test_the_folders_are_those_of_the_runs_and_the_data_are_prepared_once(grid_f
     assert not (tmp_path / "runs").exists()
 
 
-def test_data_that_are_not_there_are_told_for_all_rows_at_once(grid_file, tmp_path):
+def test_data_that_are_not_there_are_told_for_all_rows_at_once(grid_file, tmp_path, monkeypatch):
+    asked = []
+    real = plan.splits
+    monkeypatch.setattr(plan, "splits", lambda s: (asked.append(s.dataset), real(s))[1])
     rows = {"a": {}, "b": {"dataset": "camvid", "data_root": str(tmp_path / "no")}, "c": {"dataset": "voc21"}}
     rows["d"] = rows["b"] | {"epochs": 1}
     with pytest.raises(GridError) as caught:
         plan.prepare(read(grid_file(rows)))
     lines = [line for line in str(caught.value).splitlines() if line.startswith("- ")]
+    assert sorted(asked) == ["camvid", "scenes", "voc21"]  # once each, also what failed
     assert len(lines) == 2
     assert lines[0].startswith("- b, d: ")
     assert str(tmp_path / "no") in lines[0]

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import starts
+from grid_stubs import starts
 
 from picie_core import records
 from picie_core.grid import ledger, plan, pool
-from picie_core.grid.job import FAILURE, RUNS_AT_MOST
+from picie_core.grid.job import FAILURE, RUNS_AT_MOST, Process, order
 from picie_core.grid.plan import GridError
 
 ROOT = Path(__file__).parents[2]
@@ -69,13 +69,34 @@ def test_a_job_that_always_dies_is_given_up(prepared):
     assert [len(starts(folder)) for folder in folders.values()] == [1, RUNS_AT_MOST]  # in the order of the seeds
 
 
-def test_a_note_of_failure_goes_when_the_run_is_done(prepared):
-    folders = prepared(92)
+def test_a_note_of_failure_goes_when_the_run_is_tried_again(prepared):
+    folders = prepared(93)
     folder = next(iter(folders.values()))
     folder.mkdir(parents=True)
     (folder / FAILURE).write_text("{}")
-    work(folders)
+    process = Process(order(*folders.popitem()))
     assert not (folder / FAILURE).exists()
+    process.stop()
+
+
+def test_an_order_names_every_place_in_full(prepared, tmp_path, monkeypatch):
+    """A worker on another machine has another working directory and environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PICIE_RUNS", "some runs")
+    ((job, folder),) = prepared(1, data_root="photographs").items()
+    found = order(job, folder)
+    assert found.given["data_root"] == str(tmp_path / "photographs")
+    assert found.given["overrides"] == {}
+    assert found.places["PICIE_RUNS"] == str(tmp_path / "some runs")
+    assert set(found.places) == {"PICIE_HOME", "PICIE_RUNS", "PICIE_PREPARED"}
+
+
+def test_a_notebook_that_leaves_no_run_there_is_no_success(prepared, stub):
+    stub.write_text("")  # ends well, and leaves nothing
+    folders = prepared(1)
+    assert work(folders)[1].reason.startswith(
+        f"executed, but there is no finished run in {next(iter(folders.values()))}"
+    )
 
 
 def test_a_disk_without_room_for_the_note_stops_nobody(prepared, monkeypatch):

@@ -15,14 +15,15 @@ PUBLISHED = {"table": "picie_table5_ablation1"}
 @pytest.fixture
 def grid(grid_file):
     """Three rows on COCO: PiCIE beside row 5 (13.84 mIoU), one beside row 4 (12.04), one beside nothing."""
+    whole = {"dataset": "coco27", "train_images": None, "val_images": None}
     base = [
-        {"name": "all", "settings": {"dataset": "coco27"}, "published": PUBLISHED | {"method": "row 5"}},
+        {"name": "all", "settings": whole, "published": PUBLISHED | {"method": "row 5"}},
         {
             "name": "no P",
-            "settings": {"dataset": "coco27", "photometric": False},
+            "settings": whole | {"photometric": False},
             "published": PUBLISHED | {"method": "row 4"},
         },
-        {"name": "mse", "settings": {"dataset": "coco27", "mse": "added"}},
+        {"name": "mse", "settings": whole | {"mse": "added"}},
     ]
     return plan.read(grid_file(base, (1, 2, 3)))
 
@@ -63,9 +64,15 @@ def test_ours_beside_the_papers(grid):
     assert math.isnan(found.loc["mse", "mIoU, paper"])
 
 
-def test_other_data_are_said_to_be(grid_file):
-    base = [{"name": "all", "published": PUBLISHED | {"method": "row 5"}}]
-    grid = plan.read(grid_file(base))
+PARTS = [{"dataset": "scenes"}, {"val_images": 4}, {"train_images": 8}, {"scored_split": "train"}]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=str)
+def test_other_data_and_parts_of_the_data_are_said_to_be(grid_file, part):
+    whole = {"dataset": "coco27", "train_images": None, "val_images": None}
+    grid = plan.read(
+        grid_file([{"name": "all", "settings": whole | part, "published": PUBLISHED | {"method": "row 5"}}])
+    )
     assert rows.beside(grid, tidy(grid, all=dict.fromkeys(range(5), 13.84))).loc[0, "verdict"] == "other data"
 
 
