@@ -113,7 +113,7 @@ def demo() -> None:
 @app.command()
 def results(
     parameter: Parameters = None,
-    out: Annotated[Path | None, typer.Option(help="Write a row for every run, with its command, to this CSV.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Add a row for every run, with its command, to this CSV.")] = None,
 ) -> None:
     """Show what finished runs scored: mean and spread over seeds.
 
@@ -135,7 +135,7 @@ def results(
         )
     typer.echo(tables.as_text(tables.over_seeds(records.tidy(runs))))
     if out:
-        records.write(out, tables.every_run(runs).to_csv(index=False))
+        records.write(out, tables.merged(tables.every_run(runs), out).to_csv(index=False))
         typer.echo(f"every run: {out}")
 
 

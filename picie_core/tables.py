@@ -160,6 +160,16 @@ def every_run(runs: Iterable[Run]) -> pd.DataFrame:
     return table.sort_values([*columns[:4], "command"], ignore_index=True)
 
 
+def merged(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """A table of `every_run` with those rows of an older one in `file` whose runs it does not have: scores add up over
+    machines and months."""
+    if not file.is_file():
+        return table
+    both = pd.concat([table, pd.read_csv(file)], ignore_index=True)
+    both = both.drop_duplicates(["digest", "seed", "scored"], keep="first")
+    return both.sort_values(["dataset", "method", "recipe", "seed", "command"], ignore_index=True)
+
+
 def command(settings: Settings) -> str:
     """The command line that makes a run of these settings; `DIR` stands for the folder of the data."""
     given = {name: settings.values()[name] for name in settings.explicit if name not in MACHINE}

@@ -193,6 +193,18 @@ def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
     ]
 
 
+def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
+    columns = ["dataset", "method", "recipe", "seed", "scored", "mIoU", "digest", "command"]
+    rows = {seed: ["camvid", "PiCIE", "ours", seed, "val", 20.0 + seed, "d", "x"] for seed in (1, 2)}
+    new = pd.DataFrame([rows[2]], columns=columns)
+    file = tmp_path / "runs.csv"
+    assert tables.merged(new, file).to_numpy().tolist() == [rows[2]]
+    older = ["camvid", "PiCIE", "ours", 2, "val", 1.0, "d", "x"]
+    other = ["camvid", "PiCIE", "ours", 2, "train", 5.0, "d", "y"]
+    pd.DataFrame([rows[1], older, other], columns=columns).to_csv(file, index=False)
+    assert tables.merged(new, file).to_numpy().tolist() == [rows[1], rows[2], other]
+
+
 def test_the_committed_runs_of_the_workbook_have_the_digest_of_their_command():
     """A row of reports/tables is found by its settings only as long as the digest is what the settings give today."""
     found = tables.committed("camvid").drop_duplicates("digest")

@@ -1,5 +1,6 @@
 """A grid's jobs on a cluster, by dask.distributed: a scheduler that is there, or one on Slurm (extra `cluster`)."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from picie_core.grid.pool import POLL_SECONDS, Told
 
 if TYPE_CHECKING:
     from distributed import Client
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 15.0
 
@@ -80,6 +83,8 @@ def work(client: "Client", jobs: Mapping[Job, Path], told: Told) -> None:
     """
     from distributed import Event, as_completed
 
+    if not client.scheduler_info()["workers"]:
+        log.warning("the scheduler has no workers yet: waiting for some")
     stop = Event(f"picie-grid-{uuid4().hex}", client=client)
     futures = {}
     for job, folder in jobs.items():
