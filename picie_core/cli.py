@@ -93,7 +93,7 @@ def demo() -> None:
     """Execute the numbered notebooks on the embedded scenes. Ends with the results and where they lie.
 
     \b
-    picie demo          10 to 15 minutes on 2 cores, no data, no GPU
+    picie demo          about 10 minutes on 2 cores, no data, no GPU
     """
     from picie_core import execution, tables
     from picie_core.publishing import local_folder
