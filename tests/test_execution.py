@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
+from processes import gone, wait_for
 
 from picie_core import execution
 from picie_core.execution import NotebookError, execute, find, parameters_of, route
@@ -309,7 +309,9 @@ def test_a_kernel_that_dies_leaves_its_notebook_too(tmp_path):
     path = notebook(
         tmp_path / "00_a.ipynb", "print('so far')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     )
-    with pytest.raises(NotebookError, match=r"00_a\.ipynb: Kernel died.*out of memory.*\nOpen .*00_a\.failed\.ipynb"):
+    with pytest.raises(
+        execution.KernelDiedError, match=r"00_a\.ipynb: Kernel died.*out of memory.*\nOpen .*00_a\.failed\.ipynb"
+    ):
         run(path)
     failed = tmp_path / "out" / "00_a.failed.ipynb"
     assert printed(failed) == "so far\n"
@@ -342,25 +344,6 @@ def test_a_kill_in_the_middle_leaves_the_older_output_and_no_kernel(tmp_path):
     assert output.read_text() == "an older output"
     assert not (tmp_path / "a.failed.ipynb").exists()
     wait_for(lambda: gone(kernel), 20)  # it notices that its parent is no more
-
-
-def gone(pid):
-    """Whether a process is no more, or only waits for somebody to ask how it ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    state = Path(f"/proc/{pid}/stat")
-    return state.is_file() and ") Z" in state.read_text()
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing after {seconds} s")
 
 
 def test_an_attempt_does_not_outlive_its_process(tmp_path, monkeypatch):

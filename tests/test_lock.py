@@ -200,3 +200,15 @@ def test_it_is_signed_at_once(tmp_path, monkeypatch):
 
 def test_several_beats_fit_into_the_stale_age():
     assert lock.BEAT_SECONDS * 3 <= lock.STALE_SECONDS
+
+
+def test_whether_somebody_holds_a_folder(tmp_path):
+    assert not lock.held(tmp_path)
+    with lock.hold(tmp_path):
+        assert lock.held(tmp_path)
+    assert not lock.held(tmp_path)
+    owner = tmp_path / "owner.json"
+    owner.write_text(json.dumps({"host": "another", "pid": 1}))
+    assert lock.held(tmp_path)  # another host whose heartbeat is fresh
+    os.utime(owner, (0, 0))
+    assert not lock.held(tmp_path)

@@ -426,3 +426,11 @@ def test_threads_are_those_of_the_run(tmp_path):
     torch.set_num_threads(2)
     restore(made)
     assert torch.get_num_threads() == 1
+
+
+def test_a_last_batch_that_batch_norm_cannot_take_is_refused_with_what_to_change(tmp_path, monkeypatch):
+    shrink(monkeypatch.setattr)
+    with pytest.raises(
+        SettingsError, match=r"the last of 9 images by batches of 4 \(train\) is alone.*another batch_size"
+    ):
+        training.run(tiny(tmp_path, train_images=9))

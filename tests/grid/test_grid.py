@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from processes import gone, wait_for
 from tiny_runs import outcome
 
 from picie_core import records, training
@@ -40,14 +40,6 @@ def children(pid):
 def jobs_of(grid):
     """The processes of the jobs that a grid is running."""
     return [p.pid for p in psutil.Process(grid.pid).children() if "picie_core.grid.leash" in p.cmdline()]
-
-
-def gone(pid):
-    """Whether a process is no more, or only waits for somebody to ask how it ended."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_ctrl_c_ends_jobs_and_kernels_and_the_same_call_goes_on(grid_file, tmp_path, monkeypatch):
@@ -137,12 +129,3 @@ def test_a_failing_job_is_told_with_its_notebook_and_the_exit_status(grid_file, 
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert re.search(r"failed   a, seed 90: ValueError: no\n +open .*00_run.failed.ipynb", capsys.readouterr().out)
-
-
-def wait_for(condition, seconds=300):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing after {seconds} s")

@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from grid_stubs import starts
+from processes import gone, wait_for
 
 from picie_core import records
 from picie_core.grid import ledger, plan, pool
@@ -178,22 +178,3 @@ def test_without_a_number_the_cores_are_shared_out(prepared, monkeypatch):
     assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 2
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 1
-
-
-def gone(pid):
-    """Whether a process is no more, or only waits for somebody to ask how it ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    state = Path(f"/proc/{pid}/stat")
-    return state.is_file() and ") Z" in state.read_text()
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing after {seconds} s")

@@ -1,0 +1,23 @@
+"""Waiting for other processes."""
+
+import time
+
+import psutil
+
+
+def gone(pid):
+    """Whether a process is no more, or only waits for somebody to ask how it ended."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_for(condition, seconds=60):
+    """The first true answer of `condition`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing after {seconds} s")
