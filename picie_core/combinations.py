@@ -22,10 +22,16 @@ def problems(s: Any) -> list[str]:
         found.append("classifier = 'parametric' has no overclustering: give num_overclusters = 0")
     if s.sobel and s.pretrained:
         found.append("sobel = True: ImageNet's weights take 3 channels and not 5; give pretrained = False")
-    if s.trunk != "fpn" and s.method != "iic":
-        found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {s.method!r} needs trunk = 'fpn'")
+    trained = s.method if s.pretext == "none" else s.pretext
+    if s.trunk != "fpn" and trained != "iic":
+        found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {trained!r} needs trunk = 'fpn'")
+    if (s.method in ("probe", "retraining")) != (s.pretext != "none"):
+        found.append(
+            f"pretext = {s.pretext!r}: method = {s.method!r} "
+            + ("needs one: untrained, deepcluster, iic or picie" if s.pretext == "none" else "has none; give 'none'")
+        )
     side = s.iic_loss_size or s.image_size // 4
-    if s.method == "iic" and s.iic_displacement >= side:
+    if trained == "iic" and s.iic_displacement >= side:
         found.append(
             f"iic_displacement = {s.iic_displacement}: on a grid of {side} x {side} cells pairs can be at most "
             f"{side - 1} apart; give less, or a larger image_size or iic_loss_size"

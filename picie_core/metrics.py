@@ -79,6 +79,16 @@ def majority(matrix: np.ndarray) -> np.ndarray:
     return np.where(matrix.sum(axis=0) > 0, matrix.argmax(axis=0), -1)
 
 
+def identity(matrix: np.ndarray) -> np.ndarray:
+    """Cluster k is class k, as a classifier has it that was taught the classes; -1 beyond them.
+
+    Args:
+        matrix: (classes, clusters) counts.
+    """
+    clusters = np.arange(matrix.shape[1])
+    return np.where(clusters < len(matrix), clusters, -1)
+
+
 MATCHINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = MappingProxyType(
     {"Hungarian by pixels": match, "Hungarian by IoU": match_iou, "majority vote": majority}
 )

@@ -76,12 +76,15 @@ DEFINITIONS: Mapping[str, Callable[[np.ndarray, np.ndarray, Collection[int]], Sc
 """The definitions by name; the first is the paper's."""
 
 
-def things_and_stuff(matrix: np.ndarray, table: ClassTable) -> dict[tuple[str, str], Scores]:
-    """Things and stuff under every definition, clusters matched once over all classes by pixels.
+def things_and_stuff(
+    matrix: np.ndarray, table: ClassTable, classes: np.ndarray | None = None
+) -> dict[tuple[str, str], Scores]:
+    """Things and stuff under every definition, clusters matched once over all classes.
 
     Args:
         matrix: (classes, clusters) counts.
         table: the data set's classes.
+        classes: the class of each cluster, -1 for none; by default `metrics.match(matrix)`, by pixels.
 
     Returns:
         (partition, definition) -> scores, e.g. of ("things", "block"); a partition without classes is left out.
@@ -91,7 +94,7 @@ def things_and_stuff(matrix: np.ndarray, table: ClassTable) -> dict[tuple[str, s
     """
     if len(matrix) != len(table):
         raise ValueError(f"a confusion matrix of {len(matrix)} classes where {table.name} has {len(table)}")
-    classes = match(matrix)
+    classes = match(matrix) if classes is None else classes
     return {
         (partition, name): definition(matrix, classes, members)
         for partition, members in (("things", table.things), ("stuff", table.stuff))

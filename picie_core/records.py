@@ -14,27 +14,23 @@ import io
 import json
 import logging
 import os
-import platform
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import safetensors.torch
-import torch
 import yaml
 from torch import Tensor
 
 from picie_core.classes import ClassTable
-from picie_core.metrics import MATCHINGS, Scores, score
+from picie_core.metrics import MATCHINGS, Scores, identity, majority, match, score
 from picie_core.partitions import things_and_stuff
-from picie_core.settings import Settings
+from picie_core.settings import TAUGHT, Settings
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +38,6 @@ TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "di
 
 MACHINE = {"data_root", "weights_file", "runs_root", "device", "workers", "views_memory", "fresh", "keep_checkpoint"}
 """Settings that say where a run is made, and nothing about what it is."""
-
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
 
 
 @dataclass(frozen=True)
@@ -93,14 +87,26 @@ def load(folder: Path) -> Run:
         raise FileNotFoundError(f"no finished run in {folder} ({state})")
     result = json.loads((folder / "result.json").read_text())
     matrix = np.load(folder / "confusion.npy", allow_pickle=False) if (folder / "confusion.npy").is_file() else None
+    settings = Settings.from_yaml((folder / "settings.yaml").read_text())
     return Run(
-        settings=Settings.from_yaml((folder / "settings.yaml").read_text()),
-        scores=None if matrix is None else score(matrix),
+        settings=settings,
+        scores=None if matrix is None else score(matrix, classes_of(settings, matrix)),
         confusion=matrix,
         progress=read_progress(folder),
         folder=folder,
         result=result,
     )
+
+
+def classes_of(settings: Settings, matrix: np.ndarray, name: str = "final") -> np.ndarray:
+    """The class of each cluster of one of a run's sets of predictions (see `Method.logits`), (clusters,), -1 for none.
+
+    Matched by pixels; of the set `majority` by majority vote; and where a method was taught the classes and predicts
+    them (`final` of `TAUGHT`) cluster k is class k.
+    """
+    if name == "majority":
+        return majority(matrix)
+    return identity(matrix) if name == "final" and settings.method in TAUGHT else match(matrix)
 
 
 def finished(root: Path) -> list[Run]:
@@ -121,8 +127,8 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
         Columns method, dataset, recipe, seed, key, seconds, explicit (the explicit settings as JSON), digest (see
         `digest`), metric and value (percent). The metrics of a scored run: `accuracy` and `mean_iou`, of all classes
         with clusters matched by pixels, are what counts. Further ones are named by what differs: the matching
-        (`mean_iou, majority vote`), or, where a data set has both, the partition and its definition
-        (`accuracy, things (block)`).
+        (`mean_iou, majority vote`), the predictions (`mean_iou, clustered` of a re-training), or, where a data set has
+        both, the partition and its definition (`accuracy, things (block)`).
     """
     rows = []
     for run in runs:
@@ -141,6 +147,9 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
         for suffix, scores in _every_score(run).items():
             rows.append(common | {"metric": f"accuracy{suffix}", "value": scores.accuracy})
             rows.append(common | {"metric": f"mean_iou{suffix}", "value": scores.mean_iou})
+        for metric in ("accuracy", "mean_iou"):
+            if (value := run.result.get(f"{metric}_clustered")) is not None:
+                rows.append(common | {"metric": f"{metric}, clustered", "value": value})
     return pd.DataFrame(rows, columns=TIDY)
 
 
@@ -158,8 +167,10 @@ def method_name(settings: Settings) -> str:
     """What tables tell methods apart by: the method, and what makes it a row of its own in the paper's tables.
 
     `picie+H` where it overclusters, `untrained-linear` with a linear classifier, `iic-res12` (or the like) on another
-    trunk than the feature pyramid.
+    trunk than the feature pyramid, `probe of picie` where another method trained the network first.
     """
+    if settings.before_transfer:
+        return f"{settings.method} of {method_name(settings.before_transfer)}"
     trunk = settings.trunk
     if settings.method == "untrained" and settings.classifier == "parametric":
         return "untrained-linear"
@@ -250,39 +261,13 @@ def drop_checkpoint(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, commit and device of this process."""
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "device": str(device),
-        "gpu": gpu,
-        "commit": commit(),
-    }
-
-
-def commit() -> str | None:
-    """The commit of the source tree, with `+` when it has changes; None outside of a repository."""
-    here = Path(__file__).resolve().parent
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changes = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if changes.stdout.strip() else "")
-
-
 def _every_score(run: Run) -> dict[str, Scores]:
     """What is added to a metric's name -> scores of a run, "" for those that count."""
     if run.scores is None or run.confusion is None:
         return {}
-    matchings = list(MATCHINGS.items())[1:]
+    matchings = [] if run.settings.method in TAUGHT else list(MATCHINGS.items())[1:]
     found = {"": run.scores} | {f", {name}": score(run.confusion, match(run.confusion)) for name, match in matchings}
     if run.classes and run.classes.things and run.classes.stuff:
-        parts = things_and_stuff(run.confusion, run.classes)
+        parts = things_and_stuff(run.confusion, run.classes, classes_of(run.settings, run.confusion))
         found |= {f", {part} ({definition})": scores for (part, definition), scores in parts.items()}
     return found

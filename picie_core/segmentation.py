@@ -125,7 +125,7 @@ def cluster_colors(run: Run) -> np.ndarray:
     palette = figures.colors(k)
     if run.confusion is None or run.classes is None:
         return palette
-    classes = metrics.match(run.confusion)
+    classes = records.classes_of(run.settings, run.confusion)
     matched = classes >= 0
     palette[matched] = run.classes.colors[classes[matched]]
     return palette

@@ -18,8 +18,11 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter, Validation
 from picie_core import combinations, knobs, recipes, suggestions
 from picie_core.knobs import SettingsError, knob
 
-METHODS = ("picie", "deepcluster", "iic", "supervised", "untrained", "random", "rgb", "position")
+METHODS = ("picie", "deepcluster", "iic", "supervised", "probe", "retraining", "untrained", "random", "rgb", "position")
 """Every method a run can name; `methods.METHODS` holds their classes (a test keeps the two in step)."""
+
+TAUGHT = ("supervised", "probe", "retraining")
+"""The methods that learn from labels, and whose cluster k is class k."""
 
 
 class Settings(BaseModel):
@@ -42,10 +45,7 @@ class Settings(BaseModel):
         128, "side in pixels at which training images are stored and cropped from; release: 2 x image_size [3]", ge=32
     )
     train_images: int | None = knob(
-        None,
-        "at most so many training images, spread over the split (of scenes the first); none: all",
-        ge=2,
-        place=True,
+        None, "at most so many training images, spread over the split (scenes: the first); none: all", ge=2, place=True
     )
     val_images: int | None = knob(None, "at most so many validation images, likewise; none: all", ge=1, place=True)
     scored_split: Literal["val", "train"] = knob(
@@ -104,11 +104,7 @@ class Settings(BaseModel):
         "B", "weight of the K1 loss: A log K1 / (log K1 + log K2), B log K2 / (log K1 + log K2) [2]"
     )
     training_clusters: int = knob(
-        0,
-        "clusters that deepcluster learns, more than K; 0: K (supplement: 100, 250, 1000, 2500)",
-        ge=0,
-        le=100_000,
-        before=0,
+        0, "clusters deepcluster learns, more than K (supplement: 100 to 2500); 0: K", ge=0, le=100_000, before=0
     )
     clusterings: Literal["two", "one"] = knob("two", "cluster each view, or view 1 alone (Table 6, single cluster)")
     classifier: Literal["prototype", "parametric"] = knob(
@@ -183,6 +179,16 @@ class Settings(BaseModel):
     precision: Literal["32", "bf16"] = knob("32", "of the network's matrix products: float32 or bfloat16 autocast")
     threads: int = knob(2, "torch's and faiss's on the CPU; another count may change the last bits", ge=1, le=1024)
 
+    # transfer: what a trained network is good for (Tables 7 and 8)
+    pretext: Literal["none", "untrained", "deepcluster", "iic", "picie"] = knob(
+        "none", "probe, retraining: the method that trains the network first, in a run of its own", before="none"
+    )
+    transfer_epochs: int = knob(10, "of the probe or the re-training; paper 10", ge=1, le=10_000, before=10)
+    transfer_learning_rate: float = knob(1e-3, "Adam's there; paper 1e-3", gt=0, le=1, before=1e-3)
+    transfer_normalized: bool = knob(
+        False, "unit features before the linear classifier (`Normalization` of Tables 7 and 8)", before=False
+    )
+
     # places and execution
     device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps", place=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     views_memory: int = knob(
@@ -226,6 +232,21 @@ class Settings(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """The same explicit values with some changed; what follows from them is resolved anew."""
         return type(self)(**(self.explicit | changes))
+
+    @property
+    def before_transfer(self) -> Self | None:
+        """The settings of the run whose network a probe or a re-training starts from: these, of the method `pretext`;
+        None for every other method."""
+        if self.pretext == "none":
+            return None
+        own = ("method", "pretext", "transfer_epochs", "transfer_learning_rate", "transfer_normalized", "fresh")
+        return type(self)(method=self.pretext, **{k: v for k, v in self.explicit.items() if k not in own})
+
+    @property
+    def training(self) -> tuple[int, float]:
+        """Epochs and learning rate of the run's own training: a transfer's, or the method's."""
+        transfer = (self.transfer_epochs, self.transfer_learning_rate)
+        return (self.epochs, self.learning_rate) if self.pretext == "none" else transfer
 
     def values(self) -> dict[str, Any]:
         """Every value as plain YAML and JSON know it (paths as strings), in the order of the fields."""

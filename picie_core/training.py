@@ -5,17 +5,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from picie_core import devices, evaluation, lock, places, records
+from picie_core import devices, evaluation, lock, places, provenance, records
 from picie_core.datasets import Prepared, prepare
 from picie_core.errors import WorkbookError
-from picie_core.methods import METHODS, Batch, Method, Pass
-from picie_core.metrics import majority, score
+from picie_core.methods import METHODS, Batch, Method, Pass, Transfer
+from picie_core.metrics import score
 from picie_core.progress import Progress
 from picie_core.records import Run
 from picie_core.settings import Settings, SettingsError
@@ -64,8 +64,12 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
 
 
 def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
-    """Where the run of these settings on these data lies: `<root>/<dataset>-<method>-<key>`."""
-    key = settings.key(METHODS[settings.method].results_version, f"{train.fingerprint} {val.fingerprint}")
+    """Where the run of these settings on these data lies: `<root>/<dataset>-<method>-<key>`. The key of a transfer
+    holds that of the run before it."""
+    data = f"{train.fingerprint} {val.fingerprint}"
+    if settings.before_transfer:
+        data += f" {run_folder(settings.before_transfer, train, val).name}"
+    key = settings.key(METHODS[settings.method].results_version, data)
     root = settings.runs_root.expanduser().resolve() if settings.runs_root else places.runs_root()
     return root / f"{settings.dataset}-{settings.method}-{key}"
 
@@ -137,6 +141,7 @@ class _Loop:
         self.device = self.fabric.device
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
         self.scored = val.labels is not None
+        self.epochs = settings.training[0] if self.method.learns else 0
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.started = time.monotonic()
@@ -144,16 +149,15 @@ class _Loop:
     def finish(self) -> Run:
         s = self.settings
         records.write(self.folder / "settings.yaml", s.to_yaml())
-        environment = records.environment(self.device)
+        environment = provenance.environment(self.device)
         self.commit = environment["commit"]  # of the code that runs: by the end the source tree may be at another
         records.write_json(self.folder / "environment.json", environment)
         start = self._resume()
-        epochs = s.epochs if self.method.learns else 0
         scored = len(self.val) if self.scored else 0
         train, closing = len(self.train), len(self.train) * self.method.clusters_at_the_end
-        total = (epochs - start) * (self.method.passes_an_epoch * train + scored) + closing + scored
+        total = (self.epochs - start) * (self.method.passes_an_epoch * train + scored) + closing + scored
         with Progress(total, f"{s.method} on {s.dataset}, seed {s.seed}") as self.progress:
-            for epoch in range(start, epochs):
+            for epoch in range(start, self.epochs):
                 self._epoch(epoch)
             self._close()
         return records.load(self.folder)
@@ -163,12 +167,12 @@ class _Loop:
         losses: list[Tensor] = []
         began = time.monotonic()
         for pass_ in self.method.passes(epoch):
-            found = self._pass(pass_, phases, f"epoch {epoch + 1}/{self.settings.epochs}")
+            found = self._pass(pass_, phases, f"epoch {epoch + 1}/{self.epochs}")
             losses += found
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
             raise DivergedError(
-                f"the loss of epoch {epoch} is {loss}. Try a lower learning_rate (now {self.settings.learning_rate:g}) "
+                f"the loss of epoch {epoch} is {loss}. Try a lower learning rate (now {self.settings.training[1]:g}) "
                 f"or precision = '32'; what the epochs before it left is kept in {self.folder}"
             )
         row: dict[str, Any] = {"epoch": epoch, "loss": loss} | self.method.record
@@ -195,8 +199,8 @@ class _Loop:
         records.write_tensors(self.folder / "model.safetensors", tensors)
         result: dict[str, Any] = {"method": self.settings.method, "key": self.folder.name.rsplit("-", 1)[-1]}
         if matrices:
-            result |= _named_scores({name: matrix for name, matrix in matrices.items() if name != "final"})
-            scores = score(matrices["final"])
+            result |= self._named_scores({name: matrix for name, matrix in matrices.items() if name != "final"})
+            scores = score(matrices["final"], records.classes_of(self.settings, matrices["final"]))
             records.write_array(self.folder / "confusion.npy", matrices["final"])
             result |= {"accuracy": scores.accuracy, "mean_iou": scores.mean_iou}
             result["iou"] = [None if np.isnan(v) else float(v) for v in scores.iou]
@@ -232,7 +236,15 @@ class _Loop:
     def _validate(self, phases: dict[str, float]) -> dict[str, float]:
         """Scores of the epoch's own prototypes, which stem from before its training (as the release reports them), or
         of its trained classifier."""
-        return _named_scores(self._confusions(phases)) if self.scored else {}
+        return self._named_scores(self._confusions(phases)) if self.scored else {}
+
+    def _named_scores(self, matrices: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Accuracy and mIoU of sets of predictions under their names."""
+        found = {}
+        for name, matrix in matrices.items():
+            scores = score(matrix, records.classes_of(self.settings, matrix, name))
+            found |= {f"accuracy_{name}": scores.accuracy, f"mean_iou_{name}": scores.mean_iou}
+        return found
 
     def _checkpoint(self, epochs_done: int) -> None:
         tensors = {f"method.{name}": t for name, t in self.method.state_dict().items()}
@@ -249,6 +261,8 @@ class _Loop:
         """Put the last checkpoint's state in place; how many epochs are done."""
         found = records.load_checkpoint(self.folder)
         if found is None:
+            if isinstance(self.method, Transfer):
+                self.method.start_from(run(cast(Settings, self.settings.before_transfer)).weights())
             return 0
         tensors, counters = found
         state: dict[str, dict[int, dict[str, Tensor]]] = defaultdict(lambda: defaultdict(dict))
@@ -262,12 +276,12 @@ class _Loop:
             groups = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in groups]
             self.method.optimizers[name].load_state_dict({"state": dict(state[name]), "param_groups": groups})
         self.rows, self.seconds = counters["rows"], counters["seconds"]
-        log.info("%s: going on after %d of %d epochs", self.folder, counters["epochs_done"], self.settings.epochs)
+        log.info("%s: going on after %d of %d epochs", self.folder, counters["epochs_done"], self.epochs)
         return counters["epochs_done"]
 
 
 def _loaded(folder: Path) -> Run:
-    run, now = records.load(folder), records.commit()
+    run, now = records.load(folder), provenance.commit()
     made = run.result.get("commit")
     note = "" if made == now else f", made by commit {made or 'unknown'} (now {now or 'unknown'})"
     log.log(logging.WARNING if note else logging.INFO, "loaded the finished run %s%s", folder, note)
@@ -278,15 +292,6 @@ def _discard(folder: Path) -> None:
     for name in ("result.json", "progress.csv", "confusion.npy", "model.safetensors"):
         (folder / name).unlink(missing_ok=True)
     records.drop_checkpoint(folder)
-
-
-def _named_scores(matrices: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Accuracy and mIoU of sets of predictions under their names; of `majority` by majority vote (see `logits`)."""
-    found = {}
-    for name, matrix in matrices.items():
-        scores = score(matrix, majority(matrix) if name == "majority" else None)
-        found |= {f"accuracy_{name}": scores.accuracy, f"mean_iou_{name}": scores.mean_iou}
-    return found
 
 
 def _provenance(data: Prepared) -> dict[str, Any]:

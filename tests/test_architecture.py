@@ -22,7 +22,7 @@ PACKAGE = ROOT / "picie_core"
 LAYERS = (
     "places settings knobs combinations recipes classes draws allocator suggestions errors",
     "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics partitions "
-    "findings seeds selection records lock progress devices",
+    "findings seeds selection records provenance lock progress devices",
     "methods evaluation",
     "training traces",
     "figures diagrams charts tables published robustness grid execution segmentation publishing benchmark diagnosis "

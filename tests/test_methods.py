@@ -26,6 +26,7 @@ class Tiny(nn.Module):
             torch.manual_seed(settings.seed)
             self.conv = nn.Conv2d(3, settings.feature_dim, 4, stride=4)
         self.norm = nn.BatchNorm2d(settings.feature_dim)
+        self.channels = settings.feature_dim
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.norm(self.conv(images))

@@ -7,7 +7,6 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -389,36 +388,3 @@ def test_the_digest_is_of_what_is_run_and_not_of_the_words():
     ]
     assert {records.digest(s) for s in same} == {records.digest(settings)}
     assert len({records.digest(s) for s in [settings, *other]}) == 1 + len(other)
-
-
-# -- where it was made
-
-
-def test_environment_says_what_made_the_numbers():
-    found = records.environment(torch.device("cpu"))
-    assert found["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert set(found["packages"]) == set(records.PACKAGES)
-    assert (found["device"], found["gpu"]) == ("cpu", None)
-    assert found["cpu_capability"]
-    json.dumps(found)
-
-
-def test_commit_has_a_plus_with_changes_and_is_none_outside_of_a_repository(tmp_path, monkeypatch):
-    def git(*words):
-        command = ["git", "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-
-    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert records.commit() is None
-    git("init", "-q")
-    assert records.commit() is None  # no commit yet
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-qm", "first")
-    head = git("rev-parse", "HEAD").stdout.strip()
-    assert records.commit() == head
-    (tmp_path / "file").write_text("2")
-    assert records.commit() == head + "+"
-    monkeypatch.setenv("PATH", "")
-    assert records.commit() is None

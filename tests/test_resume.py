@@ -90,6 +90,8 @@ def test_killed_again_and_again(tmp_path, monkeypatch, whole):
         ({"method": "deepcluster", "training_clusters": 9}, "final clustering", 2),  # whose classifier is scored after
         ({"method": "iic", "iic_displacement": 3}, "train", 7),  # 4 an epoch: in the second pass of the second
         ({"method": "supervised", "num_clusters": 12}, "train", 3),
+        ({"method": "probe", "pretext": "untrained", "num_clusters": 12, "transfer_epochs": 2}, "train", 3),
+        ({"method": "retraining", "pretext": "deepcluster", "num_clusters": 12, "transfer_epochs": 2}, "train", 7),
     ],
     ids=str,
 )

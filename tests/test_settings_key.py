@@ -28,6 +28,7 @@ ADDED = {
     "iic_lambda": 1.0, "iic_displacement": 10, "iic_collapsed": False, "iic_loss_size": None,
     "iic_auxiliary_clusters": 45, "iic_heads": "alternating", "iic_affine": False, "iic_mask": "warp",
     "padding": "zeros",
+    "pretext": "none", "transfer_epochs": 10, "transfer_learning_rate": 1e-3, "transfer_normalized": False,
 }  # fmt: skip
 GIVEN = FIXED | ADDED
 PLACES = {
@@ -95,10 +96,11 @@ OTHER = {
     "sobel": True, "training_clusters": 100,
     "iic_lambda": 1.5, "iic_displacement": 5, "iic_collapsed": True, "iic_loss_size": 64,
     "iic_auxiliary_clusters": 0, "iic_heads": "summed", "iic_affine": True, "iic_mask": "release",
+    "transfer_epochs": 5, "transfer_learning_rate": 1e-2, "transfer_normalized": True,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(set(GIVEN) - {"trunk"}))
+@pytest.mark.parametrize("name", sorted(set(GIVEN) - {"trunk", "pretext"}))
 def test_everything_else_counts(name):
     assert key(Settings(**GIVEN | {name: OTHER[name]})) != KEY
 
@@ -106,6 +108,11 @@ def test_everything_else_counts(name):
 def test_the_trunk_counts():
     trunks = ("fpn", "res12", "res12_layer2")  # all but the first are for iic alone
     assert len({key(Settings(**GIVEN | {"method": "iic", "trunk": trunk})) for trunk in trunks}) == 3
+
+
+def test_the_pretext_counts():
+    pretexts = ("untrained", "deepcluster", "iic", "picie")  # for probe and retraining alone
+    assert len({key(Settings(**GIVEN | {"method": "probe", "pretext": name})) for name in pretexts}) == 4
 
 
 def test_results_version_and_data_count():

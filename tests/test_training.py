@@ -253,6 +253,7 @@ def test_variants_are_repeated_bit_for_bit(tmp_path, variant):
         {"method": "deepcluster"},
         {"method": "iic", "iic_displacement": 3},
         {"method": "supervised", "num_clusters": 12},
+        {"method": "retraining", "pretext": "untrained", "num_clusters": 12, "transfer_epochs": 1},
         {"dataset": "folder"},
     ],
     ids=str,

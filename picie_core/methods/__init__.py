@@ -8,6 +8,7 @@ from picie_core.methods.iic import Iic
 from picie_core.methods.method import Batch, Method, Pass
 from picie_core.methods.picie import Picie
 from picie_core.methods.supervised import Supervised
+from picie_core.methods.transfer import Probe, Retraining, Transfer
 from picie_core.methods.untrained import Untrained
 
 METHODS: Mapping[str, type[Method]] = {
@@ -15,10 +16,12 @@ METHODS: Mapping[str, type[Method]] = {
     "deepcluster": DeepCluster,
     "iic": Iic,
     "supervised": Supervised,
+    "probe": Probe,
+    "retraining": Retraining,
     "untrained": Untrained,
     "random": Random,
     "rgb": Rgb,
     "position": Position,
 }
 
-__all__ = ["METHODS", "Batch", "Method", "Pass"]
+__all__ = ["METHODS", "Batch", "Method", "Pass", "Transfer"]

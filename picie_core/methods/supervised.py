@@ -13,31 +13,35 @@ from picie_core.settings import Settings, SettingsError
 
 
 class Supervised(Method):
-    """An epoch: one pass over view 1, with cross-entropy on the labels ("Supervised" of Figure 3; Table 8, plain).
+    """An epoch: one pass over view 1, with cross-entropy on the labels ("Supervised" of Figure 3).
 
     A linear classifier on the raw features; its logits are upsampled bilinearly to view 1's labels, as evaluation
     upsamples them to the label's size. Void pixels are left out; classes are not weighted. It predicts by its own
-    classifier, whose cluster k is class k, and is scored like the others all the same: the accuracy under Hungarian
-    matching is that of the identity, or more where two classes are confused more often than not.
+    classifier, whose cluster k is class k: nothing is matched.
     """
 
     learns = True
     passes_an_epoch = 1
     clusters_at_the_end = False
+    results_version = 2
 
     def __init__(self, settings: Settings, num_images: int) -> None:
         super().__init__(settings, num_images)
         self.network = network.build(settings)
-        head = network.classifier(settings.feature_dim, settings.num_clusters)
+        head = network.classifier(self.network.channels, settings.num_clusters)
         self.classifier = network.draw_classifier(head, (settings.seed, "head", "supervised"))
-        self.optimizers["network"] = torch.optim.Adam(self.parameters(), lr=settings.learning_rate)
+        self.optimizers["network"] = torch.optim.Adam(self.learned(), lr=settings.training[1])
+
+    def learned(self) -> Iterator[torch.nn.Parameter]:
+        """What the labels teach: the network and the classifier."""
+        return self.parameters()
 
     def embedding(self, images: Tensor) -> Tensor:
         """Unit features of normalised images: (B, 3, S, S) -> (B, D, S/4, S/4)."""
         return network.embed(self.network(images))
 
     def passes(self, epoch: int) -> Iterator[Pass]:
-        """Train on view 1 and the labels that it shows."""
+        """One pass over images and labels."""
         s = self.settings
         self.train()
         order = draws.permutation(self.num_images, (s.seed, "training order", epoch))
@@ -56,20 +60,29 @@ class Supervised(Method):
         s = self.settings
         if batch.labels is None:
             raise SettingsError(
-                "method = 'supervised' needs labels, which this data set has not: choose another method"
+                f"method = {s.method!r} needs labels, which this data set has not: choose another method"
             )
-        labels = views.labels(s, epoch, batch.labels, batch.indices)
+        images, labels = self.lesson(epoch, batch.images, batch.labels, batch)
         strange = labels[(labels >= s.num_clusters) & (labels != VOID)]
         if len(strange):
             raise SettingsError(
                 f"num_clusters = {s.num_clusters}: the labels have class {int(strange.max())}; supervised training "
                 "needs as many clusters as there are classes"
             )
-        pictures = views.picture(s, 1, epoch, batch.images, batch.indices)
-        logits = self.classifier(self.network(views.plain(pictures, s.image_size)))
-        logits = F.interpolate(logits.float(), size=labels.shape[-2:], mode="bilinear", align_corners=False)
+        logits = self.classify(images).float()
+        logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
         return losses.supervised_loss(logits, labels)
+
+    def lesson(self, epoch: int, images: Tensor, labels: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is shown of a batch: view 1, normalised (B, 3, S, S), and the labels that it shows, (B, S, S)."""
+        s = self.settings
+        pictures = views.picture(s, 1, epoch, images, batch.indices)
+        return views.plain(pictures, s.image_size), views.labels(s, epoch, labels, batch.indices)
+
+    def classify(self, images: Tensor) -> Tensor:
+        """Logits of the classes for normalised images, (B, K, h, w)."""
+        return self.classifier(self.network(images))
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
         """Scores of the classes, (B, K, h, w): in every epoch and at the end; there is no clustering."""
-        return {"final": self.classifier(self.network(images))}
+        return {"final": self.classify(images)}

@@ -1,0 +1,173 @@
+"""`methods.transfer`: a probe and a re-training on the network of another run."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_runs import outcome, shrink, tiny
+
+from picie_core import metrics, network, records, training, views
+from picie_core.classes import VOID
+from picie_core.methods import METHODS, Batch
+from picie_core.settings import Settings, SettingsError
+from picie_core.training import run
+
+TRANSFER = {"num_clusters": 12, "transfer_epochs": 2, "epochs": 1}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    shrink(monkeypatch.setattr)
+
+
+def probe(root, **changes):
+    return tiny(root, **(TRANSFER | {"method": "probe", "pretext": "untrained"} | changes))
+
+
+# -- the settings of the run before
+
+
+def test_the_run_before_has_these_settings_but_for_what_is_the_transfers(tmp_path):
+    given = {"recipe": "paper", "num_overclusters": 100, "seed": 3, "pretrained": False}
+    settings = Settings(
+        **given, method="probe", pretext="picie", transfer_epochs=3, transfer_normalized=True, fresh=True
+    )
+    assert settings.before_transfer == Settings(**given, method="picie")
+    assert records.digest(settings.before_transfer) == records.digest(Settings(**given))
+
+
+def test_the_run_before_has_its_own_methods_defaults():
+    settings = Settings(method="probe", pretext="iic")
+    assert (settings.learning_rate, settings.before_transfer.learning_rate) == (1e-3, 1e-4)
+    assert Settings().before_transfer is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"method": "probe"}, "'probe' needs one: untrained, deepcluster, iic or picie"),
+        ({"method": "retraining"}, "'retraining' needs one"),
+        ({"method": "picie", "pretext": "iic"}, "'picie' has none; give 'none'"),
+        ({"method": "probe", "pretext": "picie", "trunk": "res12"}, "'picie' needs trunk = 'fpn'"),
+        ({"method": "probe", "pretext": "iic", "image_size": 32}, "pairs can be at most 7 apart"),
+        ({"method": "probe", "pretext": "supervised"}, "'untrained' or 'deepcluster' or 'iic' or 'picie'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values, said):
+    with pytest.raises(SettingsError, match=said):
+        Settings(**values)
+
+
+def test_a_shallow_trunk_may_be_probed():
+    settings = Settings(method="probe", pretext="iic", trunk="res12", pretrained=False)
+    assert METHODS["probe"](settings, 4).classifier.in_channels == 8
+
+
+def test_names():
+    name = records.method_name
+    assert name(Settings(method="probe", pretext="picie", num_overclusters=100)) == "probe of picie+H"
+    assert name(Settings(method="retraining", pretext="untrained")) == "retraining of untrained"
+
+
+# -- what is learned
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_the_probes_loss_is_the_formula(tmp_path, normalized):
+    settings = probe(tmp_path, transfer_normalized=normalized, base_size=32)
+    method = METHODS["probe"](settings, 3)
+    method.train()
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 12, (3, 32, 32), dtype=torch.uint8, generator=generator)
+    labels[0, :20] = VOID
+    loss = method.loss(0, Batch(images, np.array([0, 1, 2]), labels))
+    with torch.no_grad():
+        z = method.network(views.plain(images, 32)).double()
+        z = z / z.square().sum(dim=1, keepdim=True).sqrt() if normalized else z
+        weight, bias = method.classifier.weight[:, :, 0, 0].double(), method.classifier.bias.double()
+        logits = torch.einsum("kd,bdyx->bkyx", weight, z) + bias[:, None, None]
+        logits = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False).numpy()
+    keep = labels.numpy() != VOID
+    shifted = np.exp(logits).transpose(0, 2, 3, 1)[keep]
+    expected = -np.log(shifted[np.arange(len(shifted)), labels.numpy()[keep]] / shifted.sum(axis=1)).mean()
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_probe_leaves_its_network_as_the_run_before_left_it(tmp_path):
+    settings = probe(tmp_path)
+    after, before = run(settings).weights(), run(settings.before_transfer).weights()
+    frozen = [name for name in before if name.startswith("network.")]
+    assert any("running_mean" in name for name in frozen)
+    for name in frozen:
+        assert torch.equal(after[name], before[name]), name
+    start = METHODS["probe"](settings, 8).classifier.weight
+    assert not torch.equal(after["classifier.weight"], start)
+
+
+def test_a_retraining_moves_the_network_and_clusters_its_features(tmp_path):
+    settings = probe(tmp_path, method="retraining")
+    found = run(settings)
+    after, before = found.weights(), run(settings.before_transfer).weights()
+    assert not torch.equal(after["network.backbone.conv1.weight"], before["network.backbone.conv1.weight"])
+    assert after["final_prototypes"].shape == (12, 8)
+    assert found.result["mean_iou_clustered"] != found.result["mean_iou"]
+    tidy = records.tidy([found]).set_index("metric")["value"]
+    assert tidy["mean_iou, clustered"] == found.result["mean_iou_clustered"]
+    assert tidy["accuracy, clustered"] == found.result["accuracy_clustered"]
+
+
+def test_a_retraining_starts_from_the_run_before(tmp_path, monkeypatch):
+    """With nothing to learn it ends where the other run did."""
+    settings = probe(tmp_path, method="retraining", pretext="deepcluster")
+    before = run(settings.before_transfer).weights()
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)
+    after = run(settings).weights()
+    assert torch.equal(after["network.backbone.conv1.weight"], before["network.backbone.conv1.weight"])
+    assert not torch.equal(after["network.backbone.conv1.weight"], network.build(settings).backbone.conv1.weight)
+
+
+def test_it_is_scored_by_its_own_classes(tmp_path):
+    found = run(probe(tmp_path))
+    own = metrics.score(found.confusion, np.arange(12))
+    assert found.scores.accuracy == own.accuracy == found.result["accuracy"]
+    assert own.accuracy < metrics.score(found.confusion).accuracy  # which matching would raise
+    assert not any("Hungarian" in metric for metric in records.tidy([found])["metric"])
+
+
+# -- runs
+
+
+def test_the_run_before_is_made_once_and_shared(tmp_path, monkeypatch):
+    made = []
+    started = training._Loop.finish
+    monkeypatch.setattr(training._Loop, "finish", lambda loop: (made.append(loop.settings.method), started(loop))[1])
+    for normalized in (False, True):
+        run(probe(tmp_path, transfer_normalized=normalized))
+    assert made == ["probe", "untrained", "probe"]
+
+
+def test_a_finished_probe_needs_the_run_before_no_more(tmp_path):
+    settings = probe(tmp_path)
+    first = run(settings)
+    before = training.run_folder(settings.before_transfer, *training.splits(settings))
+    for file in before.iterdir():
+        file.unlink()
+    again = run(settings)
+    assert outcome(again)["confusion"] == outcome(first)["confusion"]
+    method, _ = training.restore(again)
+    assert method.network.lateral[0].weight.equal(first.weights()["network.lateral.0.weight"])
+    assert not (before / "result.json").exists()
+
+
+def test_another_run_before_is_another_run(tmp_path, monkeypatch):
+    settings = probe(tmp_path)
+    first = training.run_folder(settings, *training.splits(settings))
+    monkeypatch.setattr(METHODS["untrained"], "results_version", 99)
+    assert training.run_folder(settings, *training.splits(settings)) != first
+
+
+def test_same_seed_same_bits(tmp_path):
+    settings = [probe(tmp_path / place, method="retraining", pretext="picie") for place in "ab"]
+    first, second = (outcome(run(s)) for s in settings)
+    assert first == second
