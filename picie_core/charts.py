@@ -61,6 +61,28 @@ def curve(table: pd.DataFrame, name: str, score: str = "mIoU") -> Figure:
     return figure
 
 
+def by_epoch(lines: Mapping[str, pd.DataFrame], column: str = "mean_iou_final", score: str = "mIoU") -> Figure:
+    """A score of the validation split after each epoch, a line for each run.
+
+    Args:
+        lines: name -> `progress` of a run (`records.Run`); a name that ends in `, normalised` is dashed, in the colour
+            of the one without.
+        column: of the progress, in percent.
+        score: what it is.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+    known: dict[str, str] = {}
+    for name, progress in lines.items():
+        color = known.setdefault(name.removesuffix(", normalised"), f"C{len(known)}")
+        style = "--" if name.endswith(", normalised") else "-"
+        axis.plot(progress["epoch"] + 1, progress[column], style, marker=".", color=color, label=name)
+    axis.set(xlabel="epoch", ylabel=f"{score}, validation (%)", ylim=(0, None))
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 def strengths(table: pd.DataFrame, trained: Mapping[str, tuple[float, float]]) -> Figure:
     """Accuracy and mIoU against the strength of each transform of the test images, a small axis for each.
 

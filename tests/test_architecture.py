@@ -25,8 +25,8 @@ LAYERS = (
     "findings seeds selection records provenance lock progress devices",
     "methods evaluation",
     "training traces",
-    "figures diagrams charts tables published robustness grid execution segmentation publishing benchmark diagnosis "
-    "options cli __main__",
+    "figures diagrams charts representation tables published robustness grid execution segmentation publishing "
+    "benchmark diagnosis options cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 LONGEST = 300  # lines of a module

@@ -64,3 +64,13 @@ def test_strengths_have_an_axis_each_with_the_trained_range():
     assert [line.get_ydata().tolist() for line in axes[0].lines] == [[10, 12], [5, 6]]
     assert len(axes[0].patches) == 1
     assert not axes[1].patches
+
+
+def test_by_epoch_has_a_line_a_run_and_dashes_the_normalised_ones():
+    progress = pd.DataFrame({"epoch": [0, 1], "mean_iou_final": [5.0, 7.0]})
+    figure = charts.by_epoch({"PiCIE": progress, "PiCIE, normalised": progress + 1, "IIC": progress})
+    lines = figure.axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["PiCIE", "PiCIE, normalised", "IIC"]
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "-"]
+    assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
+    assert lines[0].get_xydata().tolist() == [[1, 5], [2, 7]]  # epochs count from 1

@@ -117,6 +117,11 @@ def test_a_retraining_moves_the_network_and_clusters_its_features(tmp_path):
     assert tidy["accuracy, clustered"] == found.result["accuracy_clustered"]
 
 
+def test_the_clustering_leaves_the_classifiers_score_as_it_was(tmp_path):
+    found = run(probe(tmp_path, method="retraining", kmeans_batchnorm="batch"))
+    assert found.progress["mean_iou_final"].iloc[-1] == found.result["mean_iou"]
+
+
 def test_a_retraining_starts_from_the_run_before(tmp_path, monkeypatch):
     """With nothing to learn it ends where the other run did."""
     settings = probe(tmp_path, method="retraining", pretext="deepcluster")

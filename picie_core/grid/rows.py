@@ -10,8 +10,14 @@ from picie_core import published, records, seeds, tables
 from picie_core.grid.plan import Grid, Row
 from picie_core.settings import Settings
 
-METRICS = {"accuracy": "accuracy", "mIoU": "mean_iou"}
-"""What a table calls a score -> what `records.tidy` does."""
+METRICS = {
+    "accuracy": "accuracy", "mIoU": "mean_iou",
+    "C-accuracy": "accuracy, clustered", "C-mIoU": "mean_iou, clustered",
+}  # fmt: skip
+"""What a published table calls a score -> what `records.tidy` does."""
+
+SCORES = ("accuracy", "mIoU")
+"""The scores that every run has."""
 
 EFFECT = ["row", "difference", "low", "high", "p", "seeds", "paper", "agrees"]
 """Columns of `effects`."""
@@ -33,19 +39,23 @@ def scores(grid: Grid, tidy: pd.DataFrame, metric: str = "mean_iou") -> Mapping[
     return {row.name: by_digest.get(_digest(row), {}) for row in grid.rows}
 
 
-def beside(grid: Grid, tidy: pd.DataFrame) -> pd.DataFrame:
+def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.DataFrame:
     """A grid's rows, each with ours and, where it has one, the published number.
 
+    Args:
+        grid, tidy: see `scores`.
+        shown: which of `METRICS`, mIoU among them.
+
     Returns:
-        Columns row, seeds, then for accuracy and mIoU: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU
+        Columns row, seeds, then for each score: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU
         (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is published.
     """
     found = []
-    ours = {name: scores(grid, tidy, metric) for name, metric in METRICS.items()}
+    ours = {name: scores(grid, tidy, METRICS[name]) for name in shown}
     for row in grid.rows:
-        values = {name: list(ours[name][row.name].values()) for name in METRICS}
+        values = {name: list(ours[name][row.name].values()) for name in shown}
         line: dict[str, Any] = {"row": row.name, "seeds": ", ".join(map(str, ours["mIoU"][row.name])) or "not run"}
-        for name in METRICS:
+        for name in shown:
             line[name] = tables.mean_and_interval(values[name])
             line[f"{name}, paper"] = number(row, name)
         judged = published.verdict(values["mIoU"], line["mIoU, paper"], _same_data(row)) if row.published else ""
@@ -59,7 +69,7 @@ def effects(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -
     Args:
         grid, tidy: see `scores`.
         against: the row that the others are compared with.
-        score: `mIoU` or `accuracy`.
+        score: one of `METRICS`.
 
     Returns:
         Columns row, difference (row - against on the seeds that both have, percent points), low, high (95 % interval of
@@ -101,7 +111,7 @@ def nearest(grid: Grid, tidy: pd.DataFrame, against: str, table: str) -> pd.Data
         percent points; and `nearest`, the published row at the smallest one.
     """
     base = {row.name: row for row in grid.rows}[against]
-    change = {score: _by_row(effects(grid, tidy, against, score)) for score in METRICS}
+    change = {score: _by_row(effects(grid, tidy, against, score)) for score in SCORES}
     rows = published.read(table)
     theirs = {
         str(name): dict(zip(group["metric"].tolist(), group["value"].tolist(), strict=True))
@@ -110,9 +120,9 @@ def nearest(grid: Grid, tidy: pd.DataFrame, against: str, table: str) -> pd.Data
     origin = theirs.pop((base.published or {})["method"])
     found = []
     for name in change["mIoU"]:
-        here = [change[score][name] for score in METRICS]
+        here = [change[score][name] for score in SCORES]
         distances = {
-            other: math.dist(here, [values[score] - origin[score] for score in METRICS])
+            other: math.dist(here, [values[score] - origin[score] for score in SCORES])
             for other, values in theirs.items()
         }
         found.append({"row": name} | distances | {"nearest": min(distances, key=lambda other: distances[other])})

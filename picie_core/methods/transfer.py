@@ -63,10 +63,15 @@ class Retraining(Transfer):
     """The whole network trained on, with a new classifier (Table 8).
 
     Scored twice: `final`, by its classifier, and `clustered` (the table's C-Acc and C-mIoU): by k-means on the unit
-    features that supervised training has made, matched like any clustering.
+    features that supervised training has made, matched like any clustering. The clustering sees running batch norm
+    statistics whatever `kmeans_batchnorm` says: it would else move those that the classifier is scored with.
     """
 
     clusters_at_the_end = True
+
+    def clustering_mode(self) -> None:
+        """Evaluation mode."""
+        self.eval()
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
         """Scores of the classes, and at the end beside them those of the fresh prototypes: (B, K, h, w)."""
