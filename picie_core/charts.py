@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 OURS, PAPER = "tab:blue", "tab:orange"
 
@@ -77,7 +78,7 @@ def by_epoch(lines: Mapping[str, pd.DataFrame], column: str = "mean_iou_final", 
         style = "--" if name.endswith(", normalised") else "-"
         axis.plot(progress["epoch"] + 1, progress[column], style, marker=".", color=color, label=name)
     axis.set(xlabel="epoch", ylabel=f"{score}, validation (%)", ylim=(0, None))
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
