@@ -73,6 +73,8 @@ def grid(
     left = ledger.missing(folders)
     failed: dict[Job, Failure] = {}
     if left:
+        if not (scheduler or slurm) and (note := pool.crowded(left, slots)):
+            typer.echo(note, err=True)
         with _progress(len(folders), len(folders) - len(left), failed) as told:
             if scheduler:
                 with cluster.connect(scheduler) as client:
