@@ -13,11 +13,8 @@ import hashlib
 import io
 import json
 import logging
-import os
 import platform
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,8 +29,10 @@ import yaml
 from torch import Tensor
 
 from picie_core.classes import ClassTable
+from picie_core.files import write, write_json
 from picie_core.metrics import MATCHINGS, Scores, score
 from picie_core.partitions import things_and_stuff
+from picie_core.provenance import commit
 from picie_core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -69,6 +68,12 @@ class Run:
     def weights(self) -> dict[str, Tensor]:
         """`model.safetensors`: network, prototypes, by name."""
         return safetensors.torch.load_file(self.folder / "model.safetensors")
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """`environment.json`: versions, commit, device (see `environment`); empty where the file is gone."""
+        file = self.folder / "environment.json"
+        return json.loads(file.read_text()) if file.is_file() else {}
 
     @property
     def classes(self) -> ClassTable | None:
@@ -166,31 +171,6 @@ def method_name(settings: Settings) -> str:
     return settings.method + ("" if trunk == "fpn" else f"-{trunk}") + ("+H" if settings.num_overclusters else "")
 
 
-def write(file: Path, content: str | bytes) -> None:
-    """Write a file at once: under a temporary name, flushed to disk, then renamed.
-
-    Raises:
-        OSError: the disk is full or the folder cannot be written; the file keeps what it held before.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Write readable JSON at once."""
-    write(file, json.dumps(values, indent=1) + "\n")
-
-
 def write_array(file: Path, array: np.ndarray) -> None:
     """Write an .npy file at once."""
     stream = io.BytesIO()
@@ -263,17 +243,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         "gpu": gpu,
         "commit": commit(),
     }
-
-
-def commit() -> str | None:
-    """The commit of the source tree, with `+` when it has changes; None outside of a repository."""
-    here = Path(__file__).resolve().parent
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changes = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if changes.stdout.strip() else "")
 
 
 def _every_score(run: Run) -> dict[str, Scores]:
