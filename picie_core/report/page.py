@@ -126,7 +126,7 @@ def render(
         "lstrip_blocks": True,
     }
     as_html = Environment(autoescape=True, **common)
-    as_markdown = Environment(autoescape=False, finalize=markdown, **common)  # noqa: S701 - `markdown` escapes
+    as_markdown = Environment(autoescape=False, finalize=markdown, **common)  # which escapes
     return {
         "index.html": as_html.get_template("page.html.j2").render(given),
         "index.md": as_markdown.get_template("page.md.j2").render(given),
