@@ -11,7 +11,7 @@ def report(
         bool, typer.Option("--committed", help="Of the committed reports/ instead, into reports/site/, to be uploaded.")
     ] = False,
 ) -> None:
-    """Write one page with every table, every figure, and the runs behind each number.
+    """Write one page: every table, every figure, and their runs.
 
     \b
     picie report                 reports/local/scenes/index.html, and the same as index.md
