@@ -18,7 +18,7 @@ READY   := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lab check lock clean
+.PHONY: help setup demo test site lab check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ test: check ## run everything CI checks: lint, types, tests, and the notebooks a
 	@$(BIN)/python -m pytest -p tests.conftest $(wildcard notebooks/*.ipynb) \
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 --nbval-sanitize-with tests/nbval.cfg
 
+site: $(READY) ## write reports/site, one page with all committed results, to be read or uploaded as it is
+	@$(BIN)/picie report --committed
+
 lab: $(READY) ## open the notebooks in JupyterLab
 	@cd notebooks && ../$(BIN)/jupyter lab
 
@@ -73,7 +76,7 @@ lock: ## resolve requirements*.lock again from pyproject.toml; UPGRADE=--upgrade
 	compile --extra cpu -o requirements.lock; \
 	compile --extra gpu -c requirements.lock -o requirements-gpu.lock
 
-clean: ## remove .venv, caches, data/prepared and reports/local; the runs in reports/runs, which cost hours, stay
-	rm -rf $(VENV) data/prepared reports/local build *.egg-info \
+clean: ## remove .venv, caches, data/prepared, reports/local and reports/site; the runs in reports/runs, which cost hours, stay
+	rm -rf $(VENV) data/prepared reports/local reports/site build *.egg-info \
 	    .pytest_cache .ruff_cache .hypothesis notebooks/.ipynb_checkpoints
 	find picie_core tests -name __pycache__ -prune -exec rm -rf {} +

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from picie_core import devices, network, provenance, training
+from picie_core import devices, network, training
 from picie_core.settings import Settings
 
 RELEASE_MS = 275.0
@@ -34,7 +34,7 @@ def benchmark(settings: Settings, repeats: int = 3) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as root:
         run = training.run(settings.replace(runs_root=Path(root), fresh=True, epochs=max(settings.epochs, 2)))
-        progress, machine = run.progress.iloc[1:], provenance.environment(devices.make_fabric(settings).device)
+        progress, machine = run.progress.iloc[1:], devices.environment(devices.make_fabric(settings).device)
     n = run.result["train"]["images"]
     per_image = 1000 / n
     phases = {

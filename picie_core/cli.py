@@ -11,6 +11,7 @@ from picie_core import options, places
 from picie_core.errors import WorkbookError
 from picie_core.grid import command
 from picie_core.options import Parameters, RefusedError
+from picie_core.report.command import report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,20 +87,22 @@ def run(
 
 
 app.command()(command.grid)
+app.command()(report)
 
 
 @app.command()
 def demo() -> None:
-    """Execute the numbered notebooks on the embedded scenes. Ends with the results and where they lie.
+    """Execute the numbered notebooks on the embedded scenes. Ends with the results and a report of all of them.
 
     \b
     picie demo          about 10 minutes on 2 cores, no data, no GPU
     """
-    from picie_core import execution, tables
-    from picie_core.publishing import local_folder
+    from picie_core import execution, files, records, tables
+    from picie_core.report import folder as report_folder
+    from picie_core.report import outputs
     from picie_core.settings import Settings
 
-    folder = local_folder("scenes")
+    folder = places.local_folder("scenes")
     for file in execution.numbered():
         typer.echo(f"\n{file.stem}", err=True)
         execution.execute(file, {}, folder / "notebooks" / file.name)
@@ -107,7 +110,10 @@ def demo() -> None:
     typer.echo(
         "\n" + tables.as_text(tables.over_seeds(main)) + "(of the scenes at their full size; `picie results` has all)"
     )
+    runs = [run for run in records.finished(places.runs_root()) if run.settings.dataset == "scenes"]
+    files.write(folder / "tables" / outputs.RUNS, tables.every_run(runs).to_csv(index=False))
     typer.echo(f"notebooks: {folder / 'notebooks'}\nfigures:   {folder / 'figures'}\ntables:    {folder / 'tables'}")
+    typer.echo(f"report:    {report_folder.local('scenes')}")
 
 
 @app.command()

@@ -1,17 +1,22 @@
 """Where a run is computed: the fabric that knows device and precision, the threads, and the memory that was used."""
 
+import platform
 import resource
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import faiss
 import torch
 
-from picie_core import allocator
+from picie_core import allocator, provenance
 from picie_core.settings import Settings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
+"""Whose versions a run records."""
 
 
 def make_fabric(settings: Settings) -> "Fabric":
@@ -34,3 +39,18 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     if device.type == "cuda":
         row["peak_gpu_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
     return row
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, commit and device of this process."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "device": str(device),
+        "gpu": gpu,
+        "commit": provenance.commit(),
+    }

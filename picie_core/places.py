@@ -54,6 +54,11 @@ def reports_folder() -> Path:
     return home() / "reports"
 
 
+def local_folder(dataset: str) -> Path:
+    """Where notebooks write the outputs on a data set: `reports/local/<dataset>/`, with `figures` and `tables`."""
+    return reports_folder() / "local" / dataset
+
+
 def _is_project(folder: Path) -> bool:
     file = folder / "pyproject.toml"
     try:

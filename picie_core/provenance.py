@@ -1,30 +1,44 @@
-"""What made a run: versions, device, and the commit of the code."""
+"""Which runs stand behind a number, in a word that a table can carry, and which commit the code is of.
 
-import platform
+A run is told by its configuration and its seed: the digest of its settings (`records.digest`) and a number. The rows of
+every table that is made of runs have them in the column `runs`, as `digest:seed,seed digest:seed`.
+"""
+
 import subprocess
-from importlib.metadata import version
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import torch
-
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
-"""Whose versions a run records."""
+COLUMN = "runs"
+"""What tables call it."""
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, commit and device of this process."""
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "device": str(device),
-        "gpu": gpu,
-        "commit": commit(),
-    }
+def behind(runs: Iterable[tuple[str, int]]) -> str:
+    """Runs as (digest, seed), in any order and any number of times -> `3f0c9a…:1,2 77ab…:1`; of none the empty string.
+
+    Digests stand in the order in which they come first, seeds ascending.
+    """
+    seeds: dict[str, set[int]] = {}
+    for digest, seed in runs:
+        seeds.setdefault(digest, set()).add(int(seed))
+    return " ".join(f"{digest}:{','.join(map(str, sorted(found)))}" for digest, found in seeds.items())
+
+
+def read(text: str) -> list[tuple[str, int]]:
+    """What `behind` has written, as (digest, seed).
+
+    Raises:
+        ValueError: the text is of another form.
+    """
+    found = []
+    for part in text.split():
+        digest, sign, numbers = part.partition(":")
+        try:
+            found += [(digest, int(number)) for number in numbers.split(",")]
+        except ValueError:
+            sign = ""
+        if not sign or not digest:
+            raise ValueError(f"{text!r} names no runs: expected `digest:seed,seed`, several with a space between")
+    return found
 
 
 def commit() -> str | None:

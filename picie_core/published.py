@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from picie_core import places, seeds, tables
+from picie_core import places, provenance, seeds, tables
 from picie_core.settings import Settings
 
 JOINED = {
@@ -75,8 +75,9 @@ def beside(tidy: pd.DataFrame, table: str) -> pd.DataFrame:
 
     Returns:
         Columns method (the paper's name), setting (the paper's), metric, paper, paper's data, ours (mean ± sd over n
-        seeds), difference (our mean - paper; nan for other data), our data, verdict (see `verdict`). Things and stuff
-        are by block. Runs on a part of a data set, or scored on its training split, are of other data.
+        seeds), difference (our mean - paper; nan for other data), our data, verdict (see `verdict`), runs (see
+        `provenance`). Things and stuff are by block. Runs on a part of a data set, or scored on its training split, are
+        of other data.
 
     Raises:
         ValueError: the runs are of several data sets, or a method's of several settings, whose mean would mean nothing;
@@ -93,7 +94,8 @@ def beside(tidy: pd.DataFrame, table: str) -> pd.DataFrame:
         difference = seeds.spread(values).mean - value if values and used == data else math.nan
         row = {"method": method, "setting": setting, "metric": metric, "paper": value, "paper's data": data}
         row |= {"ours": _mean_and_sd(values), "difference": difference, "our data": used}
-        rows.append(row | {"verdict": verdict(values, value, same_data=used == data)})
+        row |= {"verdict": verdict(values, value, same_data=used == data)}
+        rows.append(row | {provenance.COLUMN: provenance.behind(zip(mine["digest"], mine["seed"], strict=True))})
     return pd.DataFrame(rows)
 
 
@@ -129,7 +131,7 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         for neighbours), paper (their difference there), difference, low, high and p (higher - lower on the seeds that
         both have, see `seeds.compare`; of each pair alone, not corrected for the number of pairs), seeds (those
         compared), data, holds: `yes` or `reversed` when the interval excludes 0, else `undecided`; `not run` where one
-        of the two has no run.
+        of the two has no run; runs (those compared, see `provenance`).
 
     Raises:
         ValueError: as `beside`; or two methods have no seed in common.
@@ -147,7 +149,8 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
     for (i, (lower, little)), (j, (higher, much)) in pairs:
         row: dict[str, Any] = {"lower": tables.NAMES[lower], "higher": tables.NAMES[higher]}
         row |= {"apart": j - i, "paper": much - little}
-        first, second = (_by_seed(_one_kind(ours, name), our_metric) for name in (higher, lower))
+        both = [_one_kind(ours, name) for name in (higher, lower)]
+        first, second = (_by_seed(runs, our_metric) for runs in both)
         if not first or not second:
             rows.append(row | {"holds": "not run"})
             continue
@@ -157,8 +160,11 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         found = seeds.compare({s: first[s] for s in common}, {s: second[s] for s in common})
         row |= {"difference": found.difference, "low": found.low, "high": found.high, "p": found.p}
         row |= {"seeds": ", ".join(map(str, found.seeds)), "data": "".join(_data_used(ours))}
-        rows.append(row | {"holds": {"higher": "yes", "lower": "reversed"}.get(found.verdict, found.verdict)})
+        row |= {"holds": {"higher": "yes", "lower": "reversed"}.get(found.verdict, found.verdict)}
+        compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in both for seed in sorted(common))
+        rows.append(row | {provenance.COLUMN: compared})
     columns = ["lower", "higher", "apart", "paper", "difference", "low", "high", "p", "seeds", "data", "holds"]
+    columns += [provenance.COLUMN]
     return pd.DataFrame(rows, columns=columns)
 
 

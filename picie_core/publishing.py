@@ -5,6 +5,7 @@ from pathlib import Path
 from picie_core import figures, places, records
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
 from picie_core.errors import WorkbookError
+from picie_core.places import local_folder
 
 SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name)
 """What a committed figure may show: no images, or embedded scenes."""
@@ -12,11 +13,6 @@ SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name)
 
 class PublishError(WorkbookError, ValueError):
     """Something that may not be published; nothing has been copied."""
-
-
-def local_folder(dataset: str) -> Path:
-    """Where notebooks write the outputs on a data set: `reports/local/<dataset>/`, with `figures` and `tables`."""
-    return places.reports_folder() / "local" / dataset
 
 
 def publish(dataset: str, names: list[str] | None = None) -> list[Path]:

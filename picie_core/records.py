@@ -13,9 +13,7 @@ import hashlib
 import io
 import json
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,7 @@ import yaml
 from torch import Tensor
 
 from picie_core.classes import ClassTable
+from picie_core.files import write, write_json
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, match, score
 from picie_core.partitions import things_and_stuff
 from picie_core.settings import TAUGHT, Settings
@@ -63,6 +62,12 @@ class Run:
     def weights(self) -> dict[str, Tensor]:
         """`model.safetensors`: network, prototypes, by name."""
         return safetensors.torch.load_file(self.folder / "model.safetensors")
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """`environment.json`: versions, commit, device (see `environment`); empty where the file is gone."""
+        file = self.folder / "environment.json"
+        return json.loads(file.read_text()) if file.is_file() else {}
 
     @property
     def classes(self) -> ClassTable | None:
@@ -175,31 +180,6 @@ def method_name(settings: Settings) -> str:
     if settings.method == "untrained" and settings.classifier == "parametric":
         return "untrained-linear"
     return settings.method + ("" if trunk == "fpn" else f"-{trunk}") + ("+H" if settings.num_overclusters else "")
-
-
-def write(file: Path, content: str | bytes) -> None:
-    """Write a file at once: under a temporary name, flushed to disk, then renamed.
-
-    Raises:
-        OSError: the disk is full or the folder cannot be written; the file keeps what it held before.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Write readable JSON at once."""
-    write(file, json.dumps(values, indent=1) + "\n")
 
 
 def write_array(file: Path, array: np.ndarray) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from picie_core import evaluation, geometry, metrics, photometry, published, views
+from picie_core import evaluation, geometry, metrics, photometry, provenance, published, records, views
 from picie_core.datasets import Prepared
 from picie_core.geometry import Geometry
 from picie_core.methods import Method
@@ -154,7 +154,8 @@ def table(
 
     Returns:
         A row for each published one: row (its flags in words), accuracy and mIoU (mean over the draws), their sd
-        (ddof 1; nan where nothing is drawn), accuracy, paper and mIoU, paper, and the agreement of the first draw.
+        (ddof 1; nan where nothing is drawn), accuracy, paper and mIoU, paper, the agreement of the first
+        draw, and runs (see `provenance`).
     """
     found = []
     for flags, paper in published_rows().items():
@@ -170,7 +171,7 @@ def table(
             line[f"{name}, paper"] = paper[name]
         line["agreement"] = agreement(method, data, lambda i, f=flags: draw(settings, 0, i, f), device, batch_size)
         found.append(line)
-    return pd.DataFrame(found)
+    return pd.DataFrame(found).assign(runs=_behind(settings))
 
 
 def curves(
@@ -184,7 +185,7 @@ def curves(
         method, data, settings, device, batch_size: see `table`.
 
     Returns:
-        Columns transform, strength, accuracy, mIoU (percent).
+        Columns transform, strength, accuracy, mIoU (percent), runs (see `provenance`).
     """
     found = []
     for name, strengths in STRENGTHS.items():
@@ -199,7 +200,7 @@ def curves(
 
             scores = metrics.score(confusion(method, data, constant, device, batch_size))
             found.append((name, strength, scores.accuracy, scores.mean_iou))
-    return pd.DataFrame(found, columns=["transform", "strength", "accuracy", "mIoU"])
+    return pd.DataFrame(found, columns=["transform", "strength", "accuracy", "mIoU"]).assign(runs=_behind(settings))
 
 
 def published_rows() -> dict[tuple[str, ...], dict[str, float]]:
@@ -216,6 +217,10 @@ def repeated(rows: Mapping[tuple[str, ...], Mapping[str, float]]) -> list[tuple[
     """Pairs of published rows with the same numbers to the last digit, in words."""
     named = [(", ".join(flags) or "none", dict(values)) for flags, values in rows.items()]
     return [(a, b) for i, (a, first) in enumerate(named) for b, second in named[i + 1 :] if first == second]
+
+
+def _behind(settings: Settings) -> str:
+    return provenance.behind([(records.digest(settings), settings.seed)])
 
 
 def _with(base: Transform, drawn: Transform, names: Collection[str]) -> Transform:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from picie_core import places, records, seeds, selection
+from picie_core import places, provenance, records, seeds, selection
 from picie_core.records import MACHINE, Run
 from picie_core.settings import Settings
 
@@ -34,7 +34,7 @@ STATISTICS = ["mean", "sd", "low", "high"]
 """Of the scores of several seeds: mean, standard deviation, 95 % interval of the mean (see `seeds.Spread`)."""
 
 COLUMNS = ["dataset", "method", "recipe", *(f"accuracy {name}" for name in STATISTICS),
-           *(f"mIoU {name}" for name in STATISTICS), "seeds", "seconds", "settings"]  # fmt: skip
+           *(f"mIoU {name}" for name in STATISTICS), "seeds", "seconds", "settings", provenance.COLUMN]  # fmt: skip
 """Of `over_seeds`."""
 
 
@@ -47,8 +47,8 @@ def over_seeds(tidy: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per configuration (data set and resolved settings but for the seed, in whatever words they were given):
         n seeds, accuracy and mIoU as mean, sd (ddof 1) and 95 % interval of the mean, percent, all but the mean nan for
-        one seed; mean seconds; the explicit settings as JSON in the fewest words. Best mIoU first. Of runs that
-        differ in nothing but their key (older code or other data), the last one counts.
+        one seed; mean seconds; the explicit settings as JSON in the fewest words; the runs (see `provenance`).
+        Best mIoU first. Of runs that differ in nothing but their key (older code or other data), the last one counts.
     """
     rows = []
     for _, group in latest(tidy).groupby("digest", sort=False):
@@ -61,7 +61,8 @@ def over_seeds(tidy: pd.DataFrame) -> pd.DataFrame:
             found = seeds.spread(group.loc[group["metric"] == metric, "value"].tolist())
             row |= {f"{label} {name}": getattr(found, name) for name in STATISTICS}
         seconds = group.drop_duplicates("seed")["seconds"]
-        rows.append(row | {"seeds": len(seconds), "seconds": seconds.mean(), "settings": said})
+        row |= {"seeds": len(seconds), "seconds": seconds.mean(), "settings": said}
+        rows.append(row | {provenance.COLUMN: provenance.behind(zip(group["digest"], group["seed"], strict=True))})
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values(["dataset", "mIoU mean"], ascending=[True, False], ignore_index=True)
 
@@ -102,6 +103,28 @@ def last_and_best(runs: Iterable[Run], metric: str = "mean_iou") -> pd.DataFrame
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
+def iou_by_class(runs: Iterable[Run]) -> pd.DataFrame:
+    """The IoU of each class in percent, of one run a method.
+
+    Returns:
+        Columns class, one for each scored run (its method's name), and runs (see `provenance`), in the order of the
+        columns.
+    """
+    columns: dict[str, Any] = {}
+    scored = []
+    for run in runs:
+        if run.scores and run.classes:
+            name = records.method_name(run.settings)
+            columns |= {"class": run.classes.names, NAMES.get(name, name): run.scores.iou}
+            scored.append((records.digest(run.settings), run.settings.seed))
+    return pd.DataFrame(columns).assign(**{provenance.COLUMN: provenance.behind(scored)})
+
+
+def shown(table: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
+    """A table for people who read a notebook: rounded, and without the column that names its runs."""
+    return table.drop(columns=provenance.COLUMN, errors="ignore").round(digits)
+
+
 def markdown(table: pd.DataFrame) -> str:
     """A table as GitHub's Markdown; numbers with one decimal."""
     cells = table.map(lambda v: f"{v:.1f}" if isinstance(v, float) and not math.isnan(v) else "" if v != v else str(v))
@@ -135,7 +158,7 @@ def every_run(runs: Iterable[Run]) -> pd.DataFrame:
     Returns:
         Columns dataset, method, recipe, seed, scored (the split), accuracy, mIoU (percent; none without labels),
         seconds, commit (of the code; `+` after it: with changes of its own), digest (of the settings but for the seed),
-        command. Sorted by the first four.
+        versions and device (in words), folder (the run folder's name), command. Sorted by the first four.
     """
     rows = []
     for run in runs:
@@ -152,20 +175,23 @@ def every_run(runs: Iterable[Run]) -> pd.DataFrame:
                 "seconds": round(run.result["seconds"], 1),
                 "commit": (run.result["commit"] or "")[:12] + "+" * (run.result["commit"] or "").endswith("+"),
                 "digest": records.digest(s),
+                **_machine(run.environment),
+                "folder": run.folder.name,
                 "command": command(s),
             }
         )
     columns = ["dataset", "method", "recipe", "seed", "scored", "accuracy", "mIoU", "seconds", "commit", "digest"]
-    table = pd.DataFrame(rows, columns=[*columns, "command"])
+    table = pd.DataFrame(rows, columns=[*columns, "versions", "device", "folder", "command"])
     return table.sort_values([*columns[:4], "command"], ignore_index=True)
 
 
 def merged(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     """A table of `every_run` with those rows of an older one in `file` whose runs it does not have: scores add up over
-    machines and months."""
+    machines and months. What an older row does not say (its versions, say) is missing in it."""
     if not file.is_file():
         return table
-    both = pd.concat([table, pd.read_csv(file)], ignore_index=True)
+    older = pd.read_csv(file, dtype={"digest": str, "commit": str})  # or digests such as 12e456789012 are numbers
+    both = pd.concat([table, older], ignore_index=True)
     both = both.drop_duplicates(["digest", "seed", "scored"], keep="first")
     return both.sort_values(["dataset", "method", "recipe", "seed", "command"], ignore_index=True)
 
@@ -195,7 +221,7 @@ def committed(dataset: str) -> pd.DataFrame:
     file = places.reports_folder() / "tables" / f"{dataset}-runs.csv"
     if not file.is_file():
         raise FileNotFoundError(f"no runs of {dataset} are committed: expected {file}, as `picie results --out` writes")
-    table = pd.read_csv(file)
+    table = pd.read_csv(file, dtype={"digest": str, "commit": str})
     names = ["dataset", "recipe", "seed", "digest", "command", "commit"]
     scored = pd.DataFrame(table[table["scored"] == "val"]).rename(columns={"mIoU": "mean_iou"})
     return scored.melt(names, ["accuracy", "mean_iou"], var_name="metric", value_name="value")
@@ -211,6 +237,15 @@ def mean_and_interval(values: Sequence[float]) -> str:
 
 def _spread_as_text(mean: float, sd: float, low: float, high: float) -> str:
     return f"{mean:.1f}" + ("" if math.isnan(sd) else f" ± {sd:.1f} [{low:.1f}, {high:.1f}]")
+
+
+def _machine(environment: Mapping[str, Any]) -> dict[str, str]:
+    """`records.environment` in words: versions and device; empty where it is not known."""
+    if not environment:
+        return {"versions": "", "device": ""}
+    cpu = f"{environment['machine']}, {environment['cpu_capability']}"
+    versions = f"torch {environment['packages']['torch']}, python {environment['python']}"
+    return {"versions": versions, "device": environment["gpu"] or cpu}
 
 
 def _plain(value: Any) -> str:

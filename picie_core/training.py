@@ -149,7 +149,7 @@ class _Loop:
     def finish(self) -> Run:
         s = self.settings
         records.write(self.folder / "settings.yaml", s.to_yaml())
-        environment = provenance.environment(self.device)
+        environment = devices.environment(self.device)
         self.commit = environment["commit"]  # of the code that runs: by the end the source tree may be at another
         records.write_json(self.folder / "environment.json", environment)
         start = self._resume()

@@ -20,13 +20,13 @@ PACKAGE = ROOT / "picie_core"
 
 # A module, or a folder of modules, in each layer.
 LAYERS = (
-    "places settings knobs combinations recipes classes draws allocator suggestions errors",
+    "places files provenance settings knobs combinations recipes classes draws allocator suggestions errors",
     "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics partitions "
-    "findings seeds selection records provenance lock progress devices",
+    "findings seeds selection records lock progress devices",
     "methods evaluation",
     "training traces",
     "figures diagrams charts representation tables published robustness grid execution segmentation publishing "
-    "benchmark diagnosis options cli __main__",
+    "benchmark diagnosis report options cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 LONGEST = 300  # lines of a module

@@ -62,7 +62,7 @@ def no_kernel(monkeypatch):
 
 
 def test_the_commands():
-    assert " ".join(COMMANDS) == "bench demo doctor grid prepare publish results run segment settings"
+    assert " ".join(COMMANDS) == "bench demo doctor grid prepare publish report results run segment settings"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -116,6 +116,8 @@ def test_alone_it_shows_its_help(picie):
         (("prepare", "camvid", "--root", "nowhere"), r"nowhere"),
         (("segment", "nothing", "--images", ".", "--out", "out"), r"no finished run nothing: give its folder"),
         (("segment", "x", "--images", ".", "--out", "out", "--names", "gone.csv"), r"gone\.csv"),
+        (("report",), r"nothing to report in .*: execute a notebook first, e\.g\. `picie demo`"),
+        (("report", "--committed"), r"nothing to report in .*: publish outputs first"),
         (("publish", "scenes"), r"nothing to publish in .*: execute a notebook on scenes first"),
         (("bench", "-p", "batch=3"), r"no setting is called 'batch': did you mean 'batch_size'\?"),
     ],
@@ -309,7 +311,14 @@ def test_a_notebook_that_fails_is_a_line_and_its_evidence(picie, tmp_path):
 
 def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_run, monkeypatch):
     made = []
-    monkeypatch.setattr(execution, "execute", lambda file, given, output: made.append((file.name, given, output)))
+
+    def execute(file, given, output):
+        made.append((file.name, given, output))
+        figures.save_table(pd.DataFrame({"runs": [f"{digest}:1"]}), output.parents[1] / "tables", "picie-scores")
+
+    digest = records.digest(tiny_run.settings)
+    monkeypatch.setattr(execution, "execute", execute)
+    monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
     mine = tables.results(tiny_run.folder.parent)
     main, other = records.digest(Settings()), {"digest": "another", "method": "iic"}  # a small run of a notebook
     monkeypatch.setattr(tables, "results", lambda: pd.concat([mine.assign(digest=main), mine.assign(**other)]))
@@ -321,9 +330,17 @@ def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_
     assert status == 0
     assert f"{tiny_run.scores.mean_iou:.1f}" in out
     assert "IIC" not in out
-    assert out.splitlines()[-3:] == [
+    assert out.splitlines()[-4:] == [
         f"notebooks: {folder / 'notebooks'}", f"figures:   {folder / 'figures'}", f"tables:    {folder / 'tables'}",
+        f"report:    {folder / 'index.html'}",
     ]  # fmt: skip
+    assert f'<tr id="run-{digest}-1">' in (folder / "index.html").read_text()
+    assert pd.read_csv(folder / "tables" / "runs.csv")["folder"].tolist() == [tiny_run.folder.name]
+    picie("publish", "scenes")  # the list of runs is what `tables.committed` reads
+    assert tables.committed("scenes")["value"].tolist() == [
+        round(tiny_run.scores.accuracy, 2), round(tiny_run.scores.mean_iou, 2),
+    ]  # fmt: skip
+    assert picie("report", "--committed")[1] == f"report: {home / 'reports' / 'site' / 'index.html'}\n"
 
 
 # -- segment, publish, bench

@@ -1,20 +1,31 @@
-"""`provenance`: what made a run."""
+"""`provenance`: the runs behind a number as text and back, and the commit of the code."""
 
-import json
 import subprocess
 
-import torch
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from picie_core import provenance
 
+DIGESTS = st.text("0123456789abcdef", min_size=12, max_size=12)
 
-def test_environment_says_what_made_the_numbers():
-    found = provenance.environment(torch.device("cpu"))
-    assert found["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert set(found["packages"]) == set(provenance.PACKAGES)
-    assert (found["device"], found["gpu"]) == ("cpu", None)
-    assert found["cpu_capability"]
-    json.dumps(found)
+
+def test_behind_by_hand():
+    runs = [("b" * 12, 10), ("a" * 12, 1), ("b" * 12, 9), ("b" * 12, 10)]
+    assert provenance.behind(runs) == "bbbbbbbbbbbb:9,10 aaaaaaaaaaaa:1"
+    assert provenance.behind([]) == ""
+
+
+@given(st.sets(st.tuples(DIGESTS, st.integers(0, 2**31))))
+def test_what_is_written_is_read(runs):
+    assert set(provenance.read(provenance.behind(runs))) == runs
+
+
+@pytest.mark.parametrize("text", ["abc", "abc:", ":1", "abc:1,x", "abc:1 2"])
+def test_another_text_is_refused(text):
+    with pytest.raises(ValueError, match="names no runs: expected `digest:seed,seed`"):
+        provenance.read(text)
 
 
 def test_commit_has_a_plus_with_changes_and_is_none_outside_of_a_repository(tmp_path, monkeypatch):

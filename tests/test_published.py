@@ -158,6 +158,10 @@ def test_ours_stand_beside_the_number_of_their_method_and_metric():
     assert table.loc[("PiCIE", "mIoU"), "verdict"] == "reproduced"
     assert table.loc[("PiCIE+H", "mIoU"), ["ours", "verdict"]].tolist() == ["15.00 (n = 1)", "too few seeds"]
     assert set(table.loc[["No Train", "Modified DC", "IIC", "IIC-res12"], "verdict"]) == {"not run"}
+    digests = dict(zip(ours["method"], ours["digest"], strict=True))
+    assert table.loc[("PiCIE", "mIoU"), "runs"] == f"{digests['picie']}:1,2,3,4,5"
+    assert table.loc[("PiCIE+H", "accuracy"), "runs"] == f"{digests['picie+H']}:1"
+    assert table.loc[("IIC", "mIoU"), "runs"] == ""
 
 
 METHODS = ("untrained-linear", "untrained", "deepcluster", "iic-res12", "iic", "picie", "picie+H")
@@ -318,6 +322,8 @@ def test_neighbours_are_compared_on_the_seeds_that_both_have():
     table = table[table["apart"] == 1].set_index("higher")
     row = table.loc["PiCIE"]
     assert (row["difference"], row["seeds"], row["data"]) == (5.5, "2, 3", "camvid")  # 17 - 12, 19 - 13
+    digests = dict(zip(ours["method"], ours["digest"], strict=True))
+    assert row["runs"] == f"{digests['picie']}:2,3 {digests['deepcluster']}:2,3"
     assert row["low"] == pytest.approx(5.5 - 12.706 * 0.5, abs=1e-3)  # t(0.975, 1) = 12.706
     assert row["high"] == pytest.approx(5.5 + 12.706 * 0.5, abs=1e-3)
     assert row["p"] == pytest.approx(2 * math.atan(0.5 / 5.5) / math.pi)  # Cauchy: t = 11

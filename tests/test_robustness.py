@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_runs import tiny
 
-from picie_core import evaluation, geometry, metrics, photometry, robustness, training
+from picie_core import evaluation, geometry, metrics, photometry, records, robustness, training
 from picie_core.robustness import FLAGS, STRENGTHS, Transform, draw, neutral
 
 INDICES = np.arange(40)
@@ -142,6 +142,7 @@ def test_the_table_has_the_papers_rows_with_mean_and_spread(scored):
     assert found["mIoU sd"].isna().sum() == 1
     assert found.loc["none", "agreement"] == 100
     assert found["agreement"].between(0, 100).all()
+    assert set(found["runs"]) == {f"{records.digest(settings)}:{settings.seed}"}
     assert found.loc["contrast", "accuracy, paper"] == 48.08
     flags = ("hflip", "random_crop")
     by_hand = [
@@ -163,6 +164,7 @@ def test_the_curves_pass_through_the_score_where_nothing_is_changed(scored):
         row = found[(found["transform"] == name) & (found["strength"] == nothing)]
         assert row[["accuracy", "mIoU"]].to_numpy().tolist() == [[score.accuracy, score.mean_iou]], name
     assert found["mIoU"].nunique() > 6
+    assert set(found["runs"]) == {f"{records.digest(settings)}:{settings.seed}"}
 
 
 def test_a_split_without_labels_is_refused(scored):

@@ -1,7 +1,9 @@
 """`tables`: means over seeds by hand, and tables as text."""
 
+import dataclasses
 import json
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -34,6 +36,7 @@ def test_over_seeds_by_hand():
     assert (picie["mIoU low"], picie["mIoU high"]) == pytest.approx((22 - 4.968, 22 + 4.968), abs=1e-3)
     assert picie["accuracy high"] == pytest.approx(50 + 24.84, abs=1e-2)
     assert picie["seconds"] == 20
+    assert re.fullmatch(r"[0-9a-f]{12}:1,2,3", picie["runs"])
     assert math.isnan(table.iloc[0]["mIoU sd"])  # of one seed nothing is known about the spread
 
 
@@ -146,7 +149,38 @@ def test_every_run_is_a_row_to_be_made_again(tiny_run):
     ]
     assert table["mIoU"][0] == round(tiny_run.scores.mean_iou, 2)
     assert "-p num_clusters=12" in table["command"][0]
+    made_by = tiny_run.environment
+    assert table["versions"][0] == f"torch {made_by['packages']['torch']}, python {made_by['python']}"
+    assert table["device"][0] == f"{made_by['machine']}, {made_by['cpu_capability']}"
+    assert table["folder"][0] == tiny_run.folder.name
     assert tables.every_run([]).columns.tolist() == table.columns.tolist()
+
+
+def test_the_device_is_the_graphics_card_where_there_was_one_and_unknown_without_a_record(tiny_run, tmp_path):
+    elsewhere = tmp_path / "run"
+    elsewhere.mkdir()
+    run = dataclasses.replace(tiny_run, folder=elsewhere)
+    assert tables.every_run([run])[["versions", "device"]].to_numpy().tolist() == [["", ""]]
+    (elsewhere / "environment.json").write_text(json.dumps({**tiny_run.environment, "gpu": "H200"}))
+    assert tables.every_run([run])["device"][0] == "H200"
+
+
+def test_the_iou_of_each_class_names_the_run_of_each_column(tiny_run):
+    other = dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(method="untrained", seed=3))
+    unscored = dataclasses.replace(tiny_run, scores=None)
+    table = tables.iou_by_class([tiny_run, unscored, other])
+    assert table.columns.tolist() == ["class", "PiCIE", "no training, k-means", "runs"]
+    assert table["class"].tolist() == list(tiny_run.classes.names)
+    assert table["PiCIE"].tolist() == pytest.approx(tiny_run.scores.iou.tolist(), nan_ok=True)
+    digests = [records.digest(run.settings) for run in (tiny_run, other)]
+    assert set(table["runs"]) == {f"{digests[0]}:1 {digests[1]}:3"}
+    assert len(tables.iou_by_class([unscored])) == 0
+
+
+def test_shown_tables_do_not_name_their_runs():
+    table = pd.DataFrame({"mIoU": [13.844], "runs": ["abc:1"]})
+    assert tables.shown(table, 1).to_dict("list") == {"mIoU": [13.8]}
+    assert tables.shown(table[["mIoU"]]).to_dict("list") == {"mIoU": [13.84]}
 
 
 def test_the_last_epoch_beside_the_best_of_every_run(tiny_run):
@@ -203,6 +237,16 @@ def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
     other = ["camvid", "PiCIE", "ours", 2, "train", 5.0, "d", "y"]
     pd.DataFrame([rows[1], older, other], columns=columns).to_csv(file, index=False)
     assert tables.merged(new, file).to_numpy().tolist() == [rows[1], rows[2], other]
+
+
+def test_older_rows_keep_their_digest_and_lack_what_they_do_not_say(tiny_run, tmp_path):
+    file = tmp_path / "runs.csv"
+    older = tables.every_run([tiny_run]).drop(columns=["versions", "device", "folder"])
+    older.assign(digest="120000000000", commit="5e1234567890", dataset="a").to_csv(file, index=False)
+    both = tables.merged(tables.every_run([tiny_run]), file)
+    assert both.columns.tolist() == tables.every_run([]).columns.tolist()
+    assert both[["digest", "commit"]].iloc[0].tolist() == ["120000000000", "5e1234567890"]
+    assert both["versions"].isna().tolist() == [True, False]
 
 
 def test_the_committed_runs_of_the_workbook_have_the_digest_of_their_command():

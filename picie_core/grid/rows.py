@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from picie_core import published, records, seeds, tables
+from picie_core import provenance, published, records, seeds, tables
 from picie_core.grid.plan import Grid, Row
 from picie_core.settings import Settings
 
@@ -19,7 +19,7 @@ METRICS = {
 SCORES = ("accuracy", "mIoU")
 """The scores that every run has."""
 
-EFFECT = ["row", "difference", "low", "high", "p", "seeds", "paper", "agrees"]
+EFFECT = ["row", "difference", "low", "high", "p", "seeds", "paper", "agrees", provenance.COLUMN]
 """Columns of `effects`."""
 
 
@@ -48,7 +48,8 @@ def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.
 
     Returns:
         Columns row, seeds, then for each score: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU
-        (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is published.
+        (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is published; runs (see
+        `provenance`).
     """
     found = []
     ours = {name: scores(grid, tidy, METRICS[name]) for name in shown}
@@ -59,7 +60,7 @@ def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.
             line[name] = tables.mean_and_interval(values[name])
             line[f"{name}, paper"] = number(row, name)
         judged = published.verdict(values["mIoU"], line["mIoU, paper"], _same_data(row)) if row.published else ""
-        found.append(line | {"verdict": judged})
+        found.append(line | {"verdict": judged, provenance.COLUMN: _behind(ours["mIoU"], row)})
     return pd.DataFrame(found)
 
 
@@ -76,7 +77,7 @@ def effects(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -
         its mean; nan for one seed), p (paired t-test, of each row alone, not corrected for their number), seeds, paper
         (the same difference of the published numbers; nan where one of the two has none), agrees: `yes` or `no` where
         the interval excludes 0 and the paper has a difference, else `undecided`; `not run` where one of the two rows
-        was not, and `no common seed`.
+        was not, and `no common seed`; runs (those compared, see `provenance`).
     """
     by_row = scores(grid, tidy, METRICS[score])
     rows = {row.name: row for row in grid.rows}
@@ -92,6 +93,8 @@ def effects(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -
             result = seeds.compare({s: by_row[name][s] for s in common}, {s: by_row[against][s] for s in common})
             line |= {"difference": result.difference, "low": result.low, "high": result.high, "p": result.p}
             line |= {"seeds": ", ".join(map(str, result.seeds)), "agrees": _agrees(result.verdict, paper)}
+            compared = [(_digest(each), seed) for each in (row, rows[against]) for seed in result.seeds]
+            line |= {provenance.COLUMN: provenance.behind(compared)}
         found.append(line)
     return pd.DataFrame(found, columns=EFFECT)
 
@@ -108,25 +111,27 @@ def nearest(grid: Grid, tidy: pd.DataFrame, against: str, table: str) -> pd.Data
 
     Returns:
         A row for each of ours that was run, a column for each published row but that of `against`: the distance in
-        percent points; and `nearest`, the published row at the smallest one.
+        percent points; `nearest`, the published row at the smallest one; and runs (see `provenance`).
     """
     base = {row.name: row for row in grid.rows}[against]
-    change = {score: _by_row(effects(grid, tidy, against, score)) for score in SCORES}
+    change = {score: _by_row(found := effects(grid, tidy, against, score), "difference") for score in SCORES}
+    runs = _by_row(found, provenance.COLUMN)
     rows = published.read(table)
     theirs = {
         str(name): dict(zip(group["metric"].tolist(), group["value"].tolist(), strict=True))
         for name, group in rows.groupby("method")
     }
     origin = theirs.pop((base.published or {})["method"])
-    found = []
+    lines = []
     for name in change["mIoU"]:
         here = [change[score][name] for score in SCORES]
         distances = {
             other: math.dist(here, [values[score] - origin[score] for score in SCORES])
             for other, values in theirs.items()
         }
-        found.append({"row": name} | distances | {"nearest": min(distances, key=lambda other: distances[other])})
-    return pd.DataFrame(found, columns=["row", *theirs, "nearest"])
+        closest = min(distances, key=lambda other: distances[other])
+        lines.append({"row": name} | distances | {"nearest": closest, provenance.COLUMN: runs[name]})
+    return pd.DataFrame(lines, columns=["row", *theirs, "nearest", provenance.COLUMN])
 
 
 def number(row: Row, score: str) -> float:
@@ -141,10 +146,14 @@ def number(row: Row, score: str) -> float:
     return values[0] if values else math.nan
 
 
-def _by_row(table: pd.DataFrame) -> dict[str, float]:
-    """The differences of `effects`, of the rows that were run."""
+def _by_row(table: pd.DataFrame, column: str) -> dict[str, Any]:
+    """A column of `effects`, of the rows that were run."""
     run = table.loc[table["difference"].notna()]
-    return dict(zip(run["row"].tolist(), run["difference"].tolist(), strict=True))
+    return dict(zip(run["row"].tolist(), run[column].tolist(), strict=True))
+
+
+def _behind(scores: Mapping[str, Mapping[int, float]], row: Row) -> str:
+    return provenance.behind((_digest(row), seed) for seed in scores[row.name])
 
 
 def _same_data(row: Row) -> bool:

@@ -61,6 +61,8 @@ def test_ours_beside_the_papers(grid):
     assert found["verdict"].to_dict() == {"all": "too few seeds", "no P": "not run", "mse": ""}
     assert (found.loc["no P", "seeds"], found.loc["no P", "mIoU"]) == ("not run", "")
     assert found.loc["mse", "mIoU"] == "9.0"
+    digests = [records.digest(Settings(**row.settings)) for row in grid.rows]
+    assert found["runs"].tolist() == [f"{digests[0]}:1,2", "", f"{digests[2]}:3"]
     assert math.isnan(found.loc["mse", "mIoU, paper"])
 
 
@@ -87,6 +89,9 @@ def test_effects_are_paired_by_seed(grid):
     assert table.loc["no P", "agrees"] == "undecided"
     assert table.loc["mse", "difference"] == 1
     assert table.loc["mse", ["low", "paper"]].isna().all()
+    digests = [records.digest(Settings(**row.settings)) for row in grid.rows]
+    assert table.loc["no P", "runs"] == f"{digests[1]}:1,2 {digests[0]}:1,2"
+    assert table.loc["mse", "runs"] == f"{digests[2]}:2 {digests[0]}:2"
     assert rows.effects(grid, found, "all", "accuracy").set_index("row").loc["mse", "difference"] == 2
 
 
@@ -115,5 +120,7 @@ def test_the_nearest_published_row_is_by_changes(grid_file):
     ]
     table = rows.nearest(grid, pd.DataFrame(found), "PiCIE", "picie_table6_ablation2").set_index("row")
     assert table["nearest"].to_dict() == {"like row 2": "row 2", "like row 4": "row 4"}
+    digests = [records.digest(Settings(**row.settings)) for row in grid.rows]
+    assert table["runs"].tolist() == [f"{digests[1]}:1 {digests[0]}:1", f"{digests[2]}:1 {digests[0]}:1"]
     assert table.loc["like row 2", "row 2"] == pytest.approx(0, abs=1e-9)
     assert table.loc["like row 2", "row 4"] == pytest.approx(math.hypot(7.53 - 3.94, 2.86 - 2.38))

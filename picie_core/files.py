@@ -1,0 +1,33 @@
+"""Writing files at once, so that nothing half-written is ever taken for whole."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write(file: Path, content: str | bytes) -> None:
+    """Write a file at once: under a temporary name, flushed to disk, then renamed.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; the file keeps what it held before.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Write readable JSON at once."""
+    write(file, json.dumps(values, indent=1) + "\n")

@@ -1,0 +1,1 @@
+"""The report: every generated table and figure on one page, and the runs behind each number."""

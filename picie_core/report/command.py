@@ -1,0 +1,23 @@
+"""`picie report`: the page of one data set's outputs, or of all that is committed."""
+
+from typing import Annotated
+
+import typer
+
+
+def report(
+    dataset: Annotated[str, typer.Argument(help="Whose outputs below reports/local/.")] = "scenes",
+    committed: Annotated[
+        bool, typer.Option("--committed", help="Of the committed reports/ instead, into reports/site/, to be uploaded.")
+    ] = False,
+) -> None:
+    """Write one page: every table, every figure, and their runs.
+
+    \b
+    picie report                 reports/local/scenes/index.html, and the same as index.md
+    picie report camvid
+    picie report --committed     reports/site/ with all that its page needs (`make site`)
+    """
+    from picie_core.report import folder
+
+    typer.echo(f"report: {folder.committed() if committed else folder.local(dataset)}")
