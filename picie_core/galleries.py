@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
 from picie_core import figures
+from picie_core.cells import Cells, Grid
 from picie_core.classes import VOID, ClassTable
 from picie_core.datasets import Prepared
-from picie_core.retrieval import Cells, Grid, Hits
+from picie_core.retrieval import Hits
 
 RIGHT, WRONG = "tab:green", "tab:red"
 OUTSIDE = 200

@@ -1,7 +1,6 @@
 """Exact nearest neighbours of pixels over a whole split (Figure 4), and the most central pixels of every cluster.
 
-Pixels are cells of the features' grid. Cell (y, x) of an (h, h) grid is what evaluation takes it for, which upsamples
-bilinearly without aligned corners: the square of s x s pixels, s = S / h, from pixel (s y, s x) on; s is 4.
+Pixels are cells of the features' grid (see `cells`).
 
 Differences from the release's `retrieval.py`: it looks for two stored vectors, keeps the best pixel of each batch of
 128 images (17 for COCO's 2,175) and shows them unsorted, with the query's own image among them; its branch for
@@ -9,7 +8,6 @@ exchanging a kept one for a better has the sign reversed. Here the k best images
 without the query's.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,28 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picie_core import draws, metrics, views
+from picie_core import metrics
+from picie_core.cells import Cells, Grid, batches
 from picie_core.classes import VOID
 from picie_core.datasets import Prepared
 from picie_core.methods import Method
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Cells of the features' grids of a split.
-
-    Attributes:
-        image, y, x: the image's number in the split, the cell's row and column; int64 of one shape, (Q,) for queries,
-            (Q, k) for what was found. -1 in all three: no cell.
-    """
-
-    image: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
-
-    def of(self, maps: np.ndarray) -> np.ndarray:
-        """What maps (N, h, h) of the whole split hold at these cells (at no cell: some value), of their shape."""
-        return maps[self.image, self.y, self.x]
 
 
 @dataclass(frozen=True)
@@ -52,78 +33,6 @@ class Hits(Cells):
     similarity: np.ndarray
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What the cells of a split are.
-
-    Attributes:
-        clusters: (N, h, h) int64, by the highest of the final logits.
-        labels: uint8 (N, h, h), the class that all pixels of a cell have; 255 where they differ or are void. None in a
-            split without labels.
-        light: float32 (N, h, h), the mean of a cell's pixels and colours, 0 black to 1 white.
-    """
-
-    clusters: np.ndarray
-    labels: np.ndarray | None
-    light: np.ndarray
-
-
-def unanimous(labels: np.ndarray, side: int) -> np.ndarray:
-    """The label that all pixels of a cell have: (..., S, S), S a multiple of `side` -> (..., side, side), else 255."""
-    cells = _blocks(labels, side)
-    low, high = cells.min(axis=(-3, -1)), cells.max(axis=(-3, -1))
-    return np.where(low == high, low, VOID).astype(labels.dtype)
-
-
-@torch.no_grad()
-def grid(method: Method, data: Prepared, device: torch.device, batch_size: int = 16) -> Grid:
-    """The cluster, the label and the light of every cell of a split.
-
-    Args:
-        method: trained, with its final prototypes.
-        data: a prepared split at the run's image size, (N, S, S, 3).
-        device: where the method is.
-        batch_size: images at a time.
-    """
-    clusters, labels, light = [], [], []
-    for numbers, images in _batches(method, data, device, batch_size):
-        clusters.append(method.logits(images)["final"].argmax(dim=1).cpu().numpy())
-        side = clusters[-1].shape[-1]
-        light.append(_blocks(data.images[numbers].mean(axis=-1, dtype=np.float32) / 255, side).mean(axis=(-3, -1)))
-        if data.labels is not None:
-            labels.append(unanimous(data.labels[numbers], side))
-    return Grid(np.concatenate(clusters), np.concatenate(labels) if labels else None, np.concatenate(light))
-
-
-def draw(groups: np.ndarray, count: int, key: draws.Key, per_image: int = 1) -> Cells:
-    """Cells drawn at random, spread over groups: each group in turn gives one, from an image that may still give one.
-
-    Args:
-        groups: (N, h, h) integers, what the cells are spread over, such as their class; negative: not to be drawn.
-        count: how many; fewer are drawn where there are no more.
-        key: of the draw, a function of it and of `groups` alone.
-        per_image: at most so many of one image.
-
-    Returns:
-        Cells of shape (count,) or less, in the order of the draw.
-    """
-    flat, cells = groups.ravel(), groups[0].size
-    order = np.flatnonzero(flat >= 0)
-    order = order[draws.permutation(len(order), key)]
-    names = np.unique(flat[order])
-    names = names[draws.permutation(len(names), (*key, "groups"))]
-    queues = deque(iter(order[flat[order] == name].tolist()) for name in names)
-    given, found = np.zeros(len(groups), dtype=np.int64), []
-    while queues and len(found) < count:
-        queue = queues.popleft()
-        cell = next((c for c in queue if given[c // cells] < per_image), None)
-        if cell is not None:
-            given[cell // cells] += 1
-            found.append(cell)
-            queues.append(queue)
-    return Cells(*np.unravel_index(np.array(found, dtype=np.int64), groups.shape))
-
-
 @torch.no_grad()
 def neighbours(
     method: Method, data: Prepared, queries: Cells, k: int, device: torch.device, batch_size: int = 16
@@ -134,7 +43,7 @@ def neighbours(
     made anew, batch by batch, and never kept: memory is O(B h^2 Q).
 
     Args:
-        method, data, device, batch_size: see `grid`; of a method with unit features (`rgb` and `position` have others).
+        method, data, device, batch_size: see `cells.grid`; of a method with unit features (`rgb` has others).
         queries: cells of images of `data`, (Q,).
         k: 1 or more, and less than there are images.
 
@@ -145,13 +54,15 @@ def neighbours(
         raise ValueError(
             f"{k} neighbours, one an image, were asked for; besides the query's there are {len(data) - 1} images"
         )
+    if not len(queries.image):
+        return _best((), 0, k)
     own, vectors = np.unique(queries.image), {}
-    for numbers, images in _batches(method, data, device, batch_size, own):
+    for numbers, images in batches(method, data, device, batch_size, own):
         features = method.embedding(images)
         for q in np.flatnonzero(np.isin(queries.image, numbers)):
             at = int(np.searchsorted(numbers, queries.image[q]))
             vectors[q] = features[at, :, queries.y[q], queries.x[q]].clone()  # a view would keep the whole map
-    maps = ((numbers, method.embedding(images)) for numbers, images in _batches(method, data, device, batch_size))
+    maps = ((numbers, method.embedding(images)) for numbers, images in batches(method, data, device, batch_size))
     return search(torch.stack([vectors[q] for q in range(len(vectors))]), maps, k, queries.image)
 
 
@@ -188,7 +99,7 @@ def central(method: Method, data: Prepared, k: int, device: torch.device, batch_
     most similar to its prototype may be still more similar to another.
 
     Args:
-        method, data, device, batch_size: see `grid`.
+        method, data, device, batch_size: see `cells.grid`.
         k: images for each cluster; a cluster that is in fewer has no cell behind them.
 
     Returns:
@@ -196,7 +107,7 @@ def central(method: Method, data: Prepared, k: int, device: torch.device, batch_
     """
 
     def own() -> Iterator[tuple[np.ndarray, Tensor]]:
-        for numbers, images in _batches(method, data, device, batch_size):
+        for numbers, images in batches(method, data, device, batch_size):
             logits = method.logits(images)["final"].float()
             mine = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, logits.argmax(dim=1, keepdim=True), True)
             yield numbers, logits.masked_fill(~mine, -torch.inf)
@@ -240,29 +151,11 @@ def likeness(grid: Grid, queries: Cells, hits: Hits, classes: np.ndarray | None 
     return found
 
 
-def _blocks(maps: np.ndarray, side: int) -> np.ndarray:
-    """The pixels of every cell: (..., S, S) -> (..., side, s, side, s), s = S / side."""
-    s = maps.shape[-1] // side
-    return maps.reshape(*maps.shape[:-2], side, s, side, s)
-
-
 def _share(labels: np.ndarray, wanted: np.ndarray) -> float:
     """Share of labels (Q, n) that are the wanted ones (Q, 1), void left out; the mean over rows that have any."""
     known = labels != VOID
     hits, of = ((labels == wanted) & known).sum(axis=1), known.sum(axis=1)
     return metrics.mean(100 * np.divide(hits, of, out=np.full(len(of), np.nan), where=of > 0))
-
-
-def _batches(
-    method: Method, data: Prepared, device: torch.device, batch_size: int, chosen: np.ndarray | None = None
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """The numbers, (B,), and the normalised images, (B, 3, S, S), of a whole split, or of the chosen ones."""
-    method.eval()
-    chosen = np.arange(len(data)) if chosen is None else chosen
-    for start in range(0, len(chosen), batch_size):
-        numbers = chosen[start : start + batch_size]
-        images = torch.from_numpy(data.images[numbers]).to(device)
-        yield numbers, views.plain(images, images.shape[1])
 
 
 def _best(maps: Iterable[tuple[np.ndarray, Tensor]], queries: int, k: int) -> Hits:

@@ -23,7 +23,7 @@ LAYERS = (
     "places settings knobs combinations recipes classes draws allocator suggestions errors",
     "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics partitions "
     "findings seeds selection records lock progress devices",
-    "methods evaluation retrieval",
+    "methods evaluation cells retrieval",
     "training traces",
     "figures diagrams charts galleries tables published robustness grid execution segmentation publishing benchmark "
     "diagnosis options cli __main__",
