@@ -184,4 +184,4 @@ def _place(axis: Axes, picture: np.ndarray, y: float, x: float) -> None:
 
 def _say(axis: Axes, text: str, color: str, bold: bool = False) -> None:
     wrapped = "\n".join(textwrap.fill(line, 20) for line in text.split("\n"))
-    axis.set_xlabel(wrapped, fontsize=8, color=color, weight="bold" if bold else "normal", labelpad=6)
+    axis.set_xlabel(wrapped, fontsize=8, color=color, weight="bold" if bold else "normal", labelpad=9)

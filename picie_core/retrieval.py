@@ -154,7 +154,7 @@ def likeness(grid: Grid, queries: Cells, hits: Hits, classes: np.ndarray | None 
 def _share(labels: np.ndarray, wanted: np.ndarray) -> float:
     """Share of labels (Q, n) that are the wanted ones (Q, 1), void left out; the mean over rows that have any."""
     known = labels != VOID
-    hits, of = ((labels == wanted) & known).sum(axis=1), known.sum(axis=1)
+    hits, of = (labels == wanted).sum(axis=1), known.sum(axis=1)
     return metrics.mean(100 * np.divide(hits, of, out=np.full(len(of), np.nan), where=of > 0))
 
 
