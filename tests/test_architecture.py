@@ -23,10 +23,10 @@ LAYERS = (
     "places files provenance settings knobs combinations recipes classes draws allocator suggestions errors",
     "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics partitions "
     "findings seeds selection records lock progress devices",
-    "methods evaluation",
+    "methods evaluation cells retrieval",
     "training traces",
-    "figures diagrams charts representation tables published robustness grid execution segmentation publishing "
-    "benchmark diagnosis report options cli __main__",
+    "figures diagrams charts representation galleries tables published robustness grid execution segmentation "
+    "publishing benchmark diagnosis report options cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 LONGEST = 300  # lines of a module
