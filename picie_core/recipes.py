@@ -101,7 +101,7 @@ _SCENES = {
     "num_clusters": 12,
     "pretrained": False,
     "image_size": 96,
-    "epochs": 6,
+    "epochs": 4,
     "train_images": 320,
     "val_images": 80,
 }

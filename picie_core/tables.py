@@ -120,6 +120,11 @@ def iou_by_class(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(**{provenance.COLUMN: provenance.behind(scored)})
 
 
+def behind(runs: Iterable[Run]) -> str:
+    """What the column of runs holds for a number that was made of these (see `provenance`)."""
+    return provenance.behind((records.digest(run.settings), run.settings.seed) for run in runs)
+
+
 def shown(table: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
     """A table for people who read a notebook: rounded, and without the column that names its runs."""
     return table.drop(columns=provenance.COLUMN, errors="ignore").round(digits)
