@@ -7,7 +7,7 @@ epoch's time.
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +15,27 @@ import numpy as np
 import torch
 
 from picie_core import devices, network, training
+from picie_core.records import Run
 from picie_core.settings import Settings
 
 RELEASE_MS = 275.0
 """The authors' release, ms an image and epoch on a 2-core CPU at 160 x 160, batch 16 (measured for this project)."""
 
 
-def benchmark(settings: Settings, repeats: int = 3) -> dict[str, Any]:
+def benchmark(settings: Settings, repeats: int = 3, beside: Sequence[str] = ()) -> dict[str, Any]:
     """Time epochs of a run and the bare network, in this process.
 
     Args:
         settings: of the run; its epochs after the first are timed (the first pays for warming up).
         repeats: timed repetitions of the bare network; the fastest counts.
+        beside: other methods whose epoch is timed with the same settings.
 
     Returns:
         `phases`: ms an image of each pass (median over epochs); `epoch`: their sum with everything between; `floor`,
-        `share`; `bare`: ms an image of forward and of forward and backward by memory layout; `machine`, `settings`.
+        `share`; `bare`: ms an image of forward and of forward and backward by memory layout; `beside`: ms an image and
+        epoch of each other method; `machine`, `settings`.
     """
-    with tempfile.TemporaryDirectory() as root:
-        run = training.run(settings.replace(runs_root=Path(root), fresh=True, epochs=max(settings.epochs, 2)))
-        progress, machine = run.progress.iloc[1:], devices.environment(devices.make_fabric(settings).device)
-    n = run.result["train"]["images"]
-    per_image = 1000 / n
-    phases = {
-        name.removeprefix("seconds_"): float(progress[name].median()) * per_image
-        for name in progress.columns
-        if name.startswith("seconds_")
-    }
-    epoch = float(progress["seconds"].median()) * per_image - phases.pop("score", 0.0)
+    run, phases, epoch = _timed(settings)
     bare = bare_network(settings, repeats)
     floor = min(4 * cost["forward"] + 2 * cost["forward and backward"] for cost in bare.values())
     return {
@@ -50,12 +43,26 @@ def benchmark(settings: Settings, repeats: int = 3) -> dict[str, Any]:
         "epoch": epoch,
         "floor": floor,
         "share": floor / epoch,
-        "peak_memory_mb": float(progress["peak_memory_mb"].max()),
+        "peak_memory_mb": max(run.progress["peak_memory_mb"].tolist()),
         "bare": bare,
-        "images": n,
-        "machine": machine,
+        "beside": {method: _timed(settings.replace(method=method))[-1] for method in beside},
+        "images": run.result["train"]["images"],
+        "machine": devices.environment(devices.make_fabric(settings).device),
         "settings": settings.values() | {"data_root": None, "runs_root": None, "weights_file": None},
     }
+
+
+def _timed(settings: Settings) -> tuple[Run, dict[str, float], float]:
+    """A run in a folder of its own, and ms an image of its phases and of its epoch, but for scoring."""
+    with tempfile.TemporaryDirectory() as root:
+        run = training.run(settings.replace(runs_root=Path(root), fresh=True, epochs=max(settings.epochs, 2)))
+    progress, per_image = run.progress.iloc[1:], 1000 / run.result["train"]["images"]
+    phases = {
+        name.removeprefix("seconds_"): float(progress[name].median()) * per_image
+        for name in progress.columns
+        if name.startswith("seconds_")
+    }
+    return run, phases, float(progress["seconds"].median()) * per_image - phases.pop("score", 0.0)
 
 
 def bare_network(settings: Settings, repeats: int) -> dict[str, dict[str, float]]:
@@ -97,6 +104,10 @@ def report(result: dict[str, Any]) -> str:
         f"{'floor':24} {result['floor']:8.1f} ms an image   4 forwards + 2 forwards and backwards",
         f"{'share of the floor':24} {result['share']:8.2f}",
         f"{'peak memory':24} {result['peak_memory_mb']:8.0f} MB",
+        *(
+            f"{f'epoch of {method}':24} {ms:8.1f} ms an image   {ms / result['epoch']:.2f} of the above"
+            for method, ms in result["beside"].items()
+        ),
     ]
     return "\n".join(lines)
 

@@ -236,19 +236,21 @@ def doctor() -> None:
 @app.command()
 def bench(
     parameter: Parameters = None,
+    beside: Annotated[list[str] | None, typer.Option(metavar="METHOD", help="Time this method's too.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the figures as JSON to this file.")] = None,
 ) -> None:
     """Time an epoch, phase by phase. The bare network's time is the floor it is compared with.
 
     \b
     picie bench                                                    128 scenes, 160 x 160, batch 16
+    picie bench --beside deepcluster --beside iic                  and the baselines' epochs
     picie bench -p precision=bf16 -p device=cuda -p image_size=320 -p batch_size=128 --out gpu.json
     """
     from picie_core import benchmark, records
     from picie_core.settings import Settings
 
     sizes = {"image_size": 160, "train_images": 128, "val_images": 16, "epochs": 3}
-    result = benchmark.benchmark(Settings(**(sizes | options.settings(parameter))))
+    result = benchmark.benchmark(Settings(**(sizes | options.settings(parameter))), beside=beside or ())
     typer.echo(benchmark.report(result))
     if out:
         records.write_json(out, result)

@@ -56,10 +56,10 @@ def neighbours(data: Prepared, grid: Grid, queries: Cells, hits: Hits, classes: 
         found = Cells(hits.image[q], hits.y[q], hits.x[q])
         own = called(grid, query, data.classes)[0]
         text, color = f"image {query.image[0]}", "black"
-        if own and classes is not None and data.classes is not None:
+        if own and classes is not None and data.classes is not None and grid.labels is not None:
             taken = classes[query.of(grid.clusters)[0]]
             color = RIGHT if taken == query.of(grid.labels)[0] else WRONG
-            text = f"{own}, predicted" if color == RIGHT else f"{own}, taken\nfor {_name(data.classes, taken)}"
+            text = f"{own}, predicted" if color == RIGHT else f"{own}, taken\nfor {_name(data.classes, int(taken))}"
         _place(row[0], data.images[query.image[0]], centre(query.y[0], cells, size), centre(query.x[0], cells, size))
         _say(row[0], text, color, bold=True)
         for spine in row[0].spines.values():

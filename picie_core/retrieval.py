@@ -165,18 +165,14 @@ def _best(maps: Iterable[tuple[np.ndarray, Tensor]], queries: int, k: int) -> Hi
         maps: batches of images' numbers, (B,), and scores, (B, Q, h, w); -inf: not to be found.
         queries, k: Q, and the hits for each.
     """
-    image = np.full((queries, k), -1)
-    y, x, score = image.copy(), image.copy(), np.full((queries, k), -np.inf, dtype=np.float32)
+    found: np.ndarray = np.full((3, queries, k), -1)  # image, y, x
+    score: np.ndarray = np.full((queries, k), -np.inf, dtype=np.float32)
     for numbers, scores in maps:
         highest, cell = scores.float().flatten(2).max(dim=2)  # (B, Q); of equal cells the first
         new, at = highest.T.cpu().numpy(), cell.T.cpu().numpy()
-        there = np.isfinite(new)
-        beside = (np.broadcast_to(numbers, new.shape), at // scores.shape[3], at % scores.shape[3])
+        places = np.stack([np.broadcast_to(numbers, new.shape), at // scores.shape[3], at % scores.shape[3]])
         score = np.concatenate([score, new], axis=1)
-        image, y, x = (
-            np.concatenate([old, np.where(there, more, -1)], axis=1)
-            for old, more in zip((image, y, x), beside, strict=True)
-        )
-        order = np.lexsort((image, -score))[:, :k]
-        score, image, y, x = (np.take_along_axis(values, order, axis=1) for values in (score, image, y, x))
-    return Hits(image, y, x, np.where(image < 0, np.nan, score))
+        found = np.concatenate([found, np.where(np.isfinite(new), places, -1)], axis=2)
+        order: np.ndarray = np.lexsort((found[0], -score))[:, :k]
+        score, found = np.take_along_axis(score, order, axis=1), np.take_along_axis(found, order[None], axis=2)
+    return Hits(found[0], found[1], found[2], np.where(found[0] < 0, np.nan, score))

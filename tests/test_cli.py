@@ -400,9 +400,12 @@ def test_publish_tells_what_went_and_what_stayed(picie, home):
 
 def test_bench_reads_settings_by_type_and_writes_its_figures(picie, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(benchmark, "benchmark", lambda settings: seen.append(settings) or {"ms": 3.5})
+    monkeypatch.setattr(benchmark, "benchmark", lambda settings, beside: seen.append((settings, beside)) or {"ms": 3.5})
     monkeypatch.setattr(benchmark, "report", lambda result: f"{result['ms']} ms")
-    status, out, _ = picie("bench", "-p", "train_images=none", "-p", "epochs=1", "--out", "bench.json")
+    arguments = ("-p", "train_images=none", "-p", "epochs=1", "--beside", "iic", "--out", "bench.json")
+    status, out, _ = picie("bench", *arguments)
     assert (status, out) == (0, "3.5 ms\n")
-    assert (seen[0].image_size, seen[0].train_images, seen[0].val_images, seen[0].epochs) == (160, None, 16, 1)
+    settings, beside = seen[0]
+    assert (settings.image_size, settings.train_images, settings.val_images, settings.epochs) == (160, None, 16, 1)
+    assert beside == ["iic"]
     assert json.loads((tmp_path / "bench.json").read_text()) == {"ms": 3.5}
