@@ -42,11 +42,13 @@ def read(text: str) -> list[tuple[str, int]]:
 
 
 def commit() -> str | None:
-    """The commit of the source tree, with `+` when it has changes; None outside of a repository."""
+    """The commit of the source tree, with `+` when the package has changes; None outside of a repository."""
     here = Path(__file__).resolve().parent
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changes = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+" if changes.stdout.strip() else "")

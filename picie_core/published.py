@@ -35,10 +35,12 @@ def verdict(values: Sequence[float], published: float, same_data: bool) -> str:
     """What our runs say about a published number.
 
     Returns:
-        `not run` without values; `other data`; `too few seeds` below 5; `reproduced` when the published value lies in
-        our 95 % prediction interval for one run and within 1 point of our mean; `within noise` in the interval only;
-        else `not reproduced`.
+        Nothing where nothing is published; `not run` without values; `other data`; `too few seeds` below 5;
+        `reproduced` when the published value lies in our 95 % prediction interval for one run and within 1 point of our
+        mean; `within noise` in the interval only; else `not reproduced`.
     """
+    if math.isnan(published):
+        return ""
     if not len(values):
         return "not run"
     if not same_data:

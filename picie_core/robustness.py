@@ -161,7 +161,7 @@ def table(
     for flags, paper in published_rows().items():
         once = not flags
         scores = [
-            metrics.score(confusion(method, data, lambda i, n=n, f=flags: draw(settings, n, i, f), device, batch_size))
+            _score(method, confusion(method, data, lambda i, n=n, f=flags: draw(settings, n, i, f), device, batch_size))
             for n in range(1 if once else draws)
         ]
         line: dict[str, Any] = {"row": ", ".join(flags) or "none"}
@@ -198,7 +198,7 @@ def curves(
                     return replace(drawn, geometry=replace(drawn.geometry, side=value))
                 return replace(drawn, photometry=replace(drawn.photometry, **{name: value}))
 
-            scores = metrics.score(confusion(method, data, constant, device, batch_size))
+            scores = _score(method, confusion(method, data, constant, device, batch_size))
             found.append((name, strength, scores.accuracy, scores.mean_iou))
     return pd.DataFrame(found, columns=["transform", "strength", "accuracy", "mIoU"]).assign(runs=_behind(settings))
 
@@ -217,6 +217,10 @@ def repeated(rows: Mapping[tuple[str, ...], Mapping[str, float]]) -> list[tuple[
     """Pairs of published rows with the same numbers to the last digit, in words."""
     named = [(", ".join(flags) or "none", dict(values)) for flags, values in rows.items()]
     return [(a, b) for i, (a, first) in enumerate(named) for b, second in named[i + 1 :] if first == second]
+
+
+def _score(method: Method, matrix: np.ndarray) -> metrics.Scores:
+    return metrics.score(matrix, records.classes_of(method.settings, matrix))
 
 
 def _behind(settings: Settings) -> str:

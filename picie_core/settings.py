@@ -217,6 +217,7 @@ class Settings(BaseModel):
         self._sources = sources
         if problems := combinations.problems(self):
             raise SettingsError("\n".join(problems))
+        _ = self.before_transfer  # whose settings may be refused too
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -243,10 +244,9 @@ class Settings(BaseModel):
         return type(self)(method=self.pretext, **{k: v for k, v in self.explicit.items() if k not in own})
 
     @property
-    def training(self) -> tuple[int, float]:
-        """Epochs and learning rate of the run's own training: a transfer's, or the method's."""
-        transfer = (self.transfer_epochs, self.transfer_learning_rate)
-        return (self.epochs, self.learning_rate) if self.pretext == "none" else transfer
+    def own_epochs(self) -> int:
+        """Of the run's own training: a transfer's, or the method's."""
+        return self.epochs if self.pretext == "none" else self.transfer_epochs
 
     def values(self) -> dict[str, Any]:
         """Every value as plain YAML and JSON know it (paths as strings), in the order of the fields."""

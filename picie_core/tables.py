@@ -245,7 +245,7 @@ def _spread_as_text(mean: float, sd: float, low: float, high: float) -> str:
 
 
 def _machine(environment: Mapping[str, Any]) -> dict[str, str]:
-    """`records.environment` in words: versions and device; empty where it is not known."""
+    """`devices.environment` in words: versions and device; empty where it is not known."""
     if not environment:
         return {"versions": "", "device": ""}
     cpu = f"{environment['machine']}, {environment['cpu_capability']}"

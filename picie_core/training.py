@@ -18,7 +18,7 @@ from picie_core.methods import METHODS, Batch, Method, Pass, Transfer
 from picie_core.metrics import score
 from picie_core.progress import Progress
 from picie_core.records import Run
-from picie_core.settings import Settings, SettingsError
+from picie_core.settings import TAUGHT, Settings, SettingsError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -54,21 +54,23 @@ def run(settings: Settings) -> Run:
 
 
 def splits(settings: Settings) -> tuple[Prepared, Prepared]:
-    """The prepared training split at `base_size` and the split that is scored at `image_size`."""
+    """The prepared training split at `base_size` and the split that is scored at `image_size`.
+
+    Raises:
+        SettingsError: the method is taught classes that the set has not.
+    """
     s = settings
     common = {"root": s.data_root, "on_bad_image": s.on_bad_image, "workers": s.workers}
-    return (
-        prepare(s.dataset, split="train", size=s.base_size, limit=s.train_images, **common),
-        prepare(s.dataset, split=s.scored_split, size=s.image_size, limit=s.val_images, **common),
-    )
+    train = prepare(s.dataset, split="train", size=s.base_size, limit=s.train_images, **common)
+    if s.method in TAUGHT and train.labels is None:
+        raise SettingsError(f"method = {s.method!r} needs labels, which {s.dataset} has not: choose another method")
+    return train, prepare(s.dataset, split=s.scored_split, size=s.image_size, limit=s.val_images, **common)
 
 
 def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
-    """Where the run of these settings on these data lies: `<root>/<dataset>-<method>-<key>`. The key of a transfer
-    holds that of the run before it."""
-    data = f"{train.fingerprint} {val.fingerprint}"
-    if settings.before_transfer:
-        data += f" {run_folder(settings.before_transfer, train, val).name}"
+    """Where a run on these data lies: `<root>/<dataset>-<method>-<key>`; of a transfer, the key of both its runs."""
+    before = settings.before_transfer
+    data = f"{train.fingerprint} {val.fingerprint}" + (f" {run_folder(before, train, val).name}" if before else "")
     key = settings.key(METHODS[settings.method].results_version, data)
     root = settings.runs_root.expanduser().resolve() if settings.runs_root else places.runs_root()
     return root / f"{settings.dataset}-{settings.method}-{key}"
@@ -141,7 +143,7 @@ class _Loop:
         self.device = self.fabric.device
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
         self.scored = val.labels is not None
-        self.epochs = settings.training[0] if self.method.learns else 0
+        self.epochs = settings.own_epochs if self.method.learns else 0
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.started = time.monotonic()
@@ -172,7 +174,7 @@ class _Loop:
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
             raise DivergedError(
-                f"the loss of epoch {epoch} is {loss}. Try a lower learning rate (now {self.settings.training[1]:g}) "
+                f"the loss of epoch {epoch} is {loss}. Try a lower learning_rate (transfer_learning_rate) "
                 f"or precision = '32'; what the epochs before it left is kept in {self.folder}"
             )
         row: dict[str, Any] = {"epoch": epoch, "loss": loss} | self.method.record

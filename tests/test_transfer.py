@@ -43,6 +43,31 @@ def test_the_run_before_has_its_own_methods_defaults():
 
 
 @pytest.mark.parametrize(
+    ("pretext", "other"),
+    [
+        ("iic", {"learning_rate": 1e-3}),  # which a probe of IIC has itself, and IIC has not
+        ("iic", {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}),
+        ("deepcluster", {"classifier": "prototype"}),
+    ],
+)
+def test_the_digest_is_also_of_what_the_run_before_resolves_to(pretext, other):
+    settings = Settings(method="probe", pretext=pretext)
+    assert records.digest(settings.replace(**other)) != records.digest(settings)
+    assert records.digest(settings.replace(seed=5)) == records.digest(settings)
+
+
+def test_what_the_run_before_cannot_be_is_refused_at_once():
+    with pytest.raises(SettingsError, match="'parametric' has no overclustering"):
+        Settings(method="probe", pretext="deepcluster", num_overclusters=100)
+
+
+def test_a_set_without_labels_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "prepare", lambda *args, **kwargs: type("Unlabelled", (), {"labels": None}))
+    with pytest.raises(SettingsError, match="'probe' needs labels, which folder has not"):
+        training.splits(probe(tmp_path, dataset="folder", data_root=tmp_path))
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         ({"method": "probe"}, "'probe' needs one: untrained, deepcluster, iic or picie"),

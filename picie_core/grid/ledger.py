@@ -110,7 +110,7 @@ def _entry(job: Job, folder: Path) -> Entry:
     if records.is_done(folder):
         return Entry(job, folder, "done", 1.0, json.loads((folder / "result.json").read_text())["seconds"])
     progress = records.read_progress(folder)
-    share = min(len(progress) / job.settings.training[0], 1) if job.settings.training[0] else 0.0
+    share = min(len(progress) / job.settings.own_epochs, 1) if job.settings.own_epochs else 0.0
     seconds = sum(progress["seconds"].tolist()) if len(progress) else 0.0
     if folder.is_dir() and lock.held(folder):
         return Entry(job, folder, "running", share, seconds)

@@ -40,12 +40,14 @@ def slots(jobs: Collection[Job], workers: int | None, gpus: str | None) -> list[
 def crowded(jobs: Collection[Job], slots: Sequence[str | None]) -> str:
     """What to say where more threads would run than there are cores, which slows every run several times; else ""."""
     threads, cores = max((job.settings.threads for job in jobs), default=1), os.cpu_count() or 1
-    if any(slots) or len(slots) == 1 or threads * len(slots) <= cores:
+    busy = min(len(slots), len(jobs))
+    if any(slots) or busy < 2 or threads * busy <= cores:
         return ""
-    fits = max(1, cores // len(slots))
+    fits = cores // busy
     return (
-        f"{len(slots)} workers with {threads} threads each on {cores} cores get into each other's way: "
-        f"give --workers {max(1, cores // threads)}, or -p threads={fits}, which is a setting of the runs"
+        f"{busy} workers with {threads} threads each on {cores} cores get into each other's way: "
+        f"give --workers {max(1, cores // threads)}"
+        + (f", or -p threads={fits}, which is a setting of the runs" if fits else "")
     )
 
 

@@ -26,7 +26,7 @@ class Batch:
     Attributes:
         images: uint8 (B, base_size, base_size, 3).
         indices: the images' numbers in the split, (B,) int64, on the host.
-        labels: ground truth uint8 (B, base_size, base_size); None in a set without; only `supervised` may look.
+        labels: ground truth uint8 (B, base_size, base_size); None in a set without; only taught methods may look.
     """
 
     images: Tensor
@@ -128,7 +128,7 @@ class Method(nn.Module):
 
         `final` is what the run's score is of: the prototypes of `closing_passes`, and nothing before them. A method
         that learns prototypes or classifiers names them too, in training (PiCIE: `view1`, `view2`) or beside `final`
-        (`deepcluster`). A set called `majority` is scored by majority vote, the others by Hungarian matching.
+        (`deepcluster`). How each is matched with classes: `records.classes_of`.
         """
         if self.final_prototypes is None:
             return {}

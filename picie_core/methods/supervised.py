@@ -30,11 +30,15 @@ class Supervised(Method):
         self.network = network.build(settings)
         head = network.classifier(self.network.channels, settings.num_clusters)
         self.classifier = network.draw_classifier(head, (settings.seed, "head", "supervised"))
-        self.optimizers["network"] = torch.optim.Adam(self.learned(), lr=settings.training[1])
+        self.optimizers["network"] = torch.optim.Adam(self.learned(), lr=self.rate(settings))
 
     def learned(self) -> Iterator[torch.nn.Parameter]:
         """What the labels teach: the network and the classifier."""
         return self.parameters()
+
+    def rate(self, settings: Settings) -> float:
+        """Adam's learning rate."""
+        return settings.learning_rate
 
     def embedding(self, images: Tensor) -> Tensor:
         """Unit features of normalised images: (B, 3, S, S) -> (B, D, S/4, S/4)."""

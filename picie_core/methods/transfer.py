@@ -14,6 +14,7 @@ from picie_core import network, views
 from picie_core.clustering import scores
 from picie_core.methods.method import Batch
 from picie_core.methods.supervised import Supervised
+from picie_core.settings import Settings
 
 
 class Transfer(Supervised):
@@ -23,6 +24,10 @@ class Transfer(Supervised):
     features, or unit ones with `transfer_normalized` (the tables' `Normalization`, as we read it). The release has no
     code for it.
     """
+
+    def rate(self, settings: Settings) -> float:
+        """Adam's learning rate."""
+        return settings.transfer_learning_rate
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take the network, batch norm statistics among it, from the weights of a run (`records.Run.weights`)."""
@@ -42,9 +47,12 @@ class Probe(Transfer):
     frozen ("on top of") nor whether images are augmented: here it is, and they are not.
     """
 
+    def __init__(self, settings: Settings, num_images: int) -> None:
+        super().__init__(settings, num_images)
+        self.network.requires_grad_(False)
+
     def learned(self) -> Iterator[torch.nn.Parameter]:
         """What the labels teach: the classifier alone."""
-        self.network.requires_grad_(False)
         return self.classifier.parameters()
 
     def train(self, mode: bool = True) -> Self:
@@ -60,7 +68,7 @@ class Probe(Transfer):
 
 
 class Retraining(Transfer):
-    """The whole network trained on, with a new classifier (Table 8).
+    """The whole network trained on with view 1 (transformed as in the run before), and a new classifier (Table 8).
 
     Scored twice: `final`, by its classifier, and `clustered` (the table's C-Acc and C-mIoU): by k-means on the unit
     features that supervised training has made, matched like any clustering. The clustering sees running batch norm

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from picie_core import files, places, provenance
 from picie_core.report import outputs, page, runs
@@ -52,7 +53,7 @@ def committed() -> Path:
 
 def _about(data: Sequence[str], lists: Sequence[Path]) -> dict[str, Any]:
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    addresses = {file.name: f"tables/{file.name}" for file in lists}
+    addresses = {file.name: f"tables/{quote(file.name)}" for file in lists}
     return {"data": data, "made": made, "commit": provenance.commit() or "", "lists": addresses}
 
 

@@ -62,10 +62,13 @@ def read(file: Path) -> tuple[list[str], list[tuple[list[str], list[Key] | None]
     """A table's columns but for the one that names runs, and its rows, each with its runs (None without that column).
 
     Raises:
-        ReportError: a row has more or fewer cells than columns, or its runs cannot be read.
+        ReportError: it is not UTF-8, a row has more or fewer cells than columns, or its runs cannot be read.
     """
-    with file.open(newline="", encoding="utf-8") as stream:
-        names, *rows = list(csv.reader(stream)) or [[]]
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            names, *rows = list(csv.reader(stream)) or [[]]
+    except UnicodeDecodeError as error:
+        raise ReportError(f"{file} is not a table in UTF-8 ({error}); make it again, or take it away") from error
     place = names.index(provenance.COLUMN) if provenance.COLUMN in names else None
     found: list[tuple[list[str], list[Key] | None]] = []
     for number, row in enumerate(rows, start=2):

@@ -184,7 +184,7 @@ def test_without_a_number_the_cores_are_shared_out(prepared, monkeypatch):
     ("slots", "threads", "said"),
     [
         ([None] * 2, 2, "2 workers with 2 threads each on 2 cores get into each other's way: give --workers 1, or "),
-        ([None] * 3, 1, "give --workers 2, or -p threads=1"),
+        ([None] * 3, 1, "3 workers with 1 threads each on 2 cores get into each other's way: give --workers 2"),
         ([None] * 2, 1, ""),
         ([None], 4, ""),  # one alone is what was asked for
         (["0", "1"], 2, ""),  # the cards do the work
@@ -192,6 +192,6 @@ def test_without_a_number_the_cores_are_shared_out(prepared, monkeypatch):
 )
 def test_more_threads_than_cores_are_remarked_upon(prepared, monkeypatch, slots, threads, said):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    remark = pool.crowded(prepared(1, 2, threads=threads), slots)
+    remark = pool.crowded(prepared(1, 2, 3, threads=threads), slots)
     assert said in remark
     assert bool(said) == bool(remark)

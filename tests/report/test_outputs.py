@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from picie_core.report import outputs
+from picie_core.report import outputs, page, runs
 from picie_core.report.outputs import ReportError
 
 ROOT = Path(__file__).parents[2]
@@ -87,3 +87,11 @@ def test_nothing_to_report_says_what_to_do(reports, made):
 def test_nothing_at_all(reports):
     with pytest.raises(ReportError, match=r"e\.g\. `picie demo` \(there are no outputs on other data either"):
         outputs.local("scenes")
+
+
+def test_every_committed_number_leads_to_a_committed_run(monkeypatch):
+    monkeypatch.setenv("PICIE_HOME", str(ROOT))
+    sections = outputs.committed()
+    known, named = set(runs.committed()), page.named(sections)
+    assert len(named) > 20
+    assert named <= known
