@@ -161,10 +161,11 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
 def digest(settings: Settings) -> str:
     """What the runs of one configuration share, whatever words it was given in: 12 hexadecimal digits.
 
-    Of every resolved value but the seed, `recipe` and `scale` (which stand for values) and `MACHINE`, and of the same
-    of the run before a transfer; a field added later does not change it (`Settings.without`).
+    Of every resolved value but the seed, `recipe` and `scale` (which stand for values), `MACHINE` and `threads` (which,
+    as the device, may change the last bits), and of the same of the run before a transfer; a field added later does not
+    change it (`Settings.without`).
     """
-    values = settings.without(MACHINE | {"seed", "recipe", "scale"})
+    values = settings.without(MACHINE | {"seed", "recipe", "scale", "threads"})
     if settings.before_transfer:
         values |= {"before": digest(settings.before_transfer)}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
