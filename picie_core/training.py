@@ -77,9 +77,9 @@ def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
 
 
 def restore(run: Run) -> tuple[Method, "Fabric"]:
-    """A finished run's method with its weights and final prototypes, in evaluation mode, on this machine's device; and
-    the fabric that knows device and precision."""
-    # The values as they were: `replace` would resolve them anew, by tables that may have changed since.
+    """A finished run's method with weights and final prototypes, in evaluation mode, on this machine's device; and its
+    fabric."""
+    # `replace` would resolve the values anew, by tables that may have changed since.
     settings = run.settings.model_copy(update={"pretrained": False, "device": "auto"})
     fabric = devices.make_fabric(settings)
     method = METHODS[settings.method](settings, 0)
@@ -144,6 +144,7 @@ class _Loop:
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
         self.scored = val.labels is not None
         self.epochs = settings.own_epochs if self.method.learns else 0
+        self.rate = "transfer_learning_rate" if settings.before_transfer else "learning_rate"
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.started = time.monotonic()
@@ -169,13 +170,12 @@ class _Loop:
         losses: list[Tensor] = []
         began = time.monotonic()
         for pass_ in self.method.passes(epoch):
-            found = self._pass(pass_, phases, f"epoch {epoch + 1}/{self.epochs}")
-            losses += found
+            losses += self._pass(pass_, phases, f"epoch {epoch + 1}/{self.epochs}")
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
             raise DivergedError(
-                f"the loss of epoch {epoch} is {loss}. Try a lower learning_rate (transfer_learning_rate) "
-                f"or precision = '32'; what the epochs before it left is kept in {self.folder}"
+                f"the loss of epoch {epoch} is {loss}. Try a lower {self.rate} "
+                f"(now {getattr(self.settings, self.rate):g}) or precision = '32'; the last checkpoint is kept in {self.folder}"
             )
         row: dict[str, Any] = {"epoch": epoch, "loss": loss} | self.method.record
         row |= self._validate(phases)

@@ -325,6 +325,7 @@ def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_
     status, out, _ = picie("demo")
     folder = home / "reports" / "local" / "scenes"
     names = ["00_run", "01_data", "02_baselines", "03_picie", "04_main_results", "05_ablations", "06_tta_robustness"]
+    names += ["07_representation", "08_qualitative"]
     assert [name.removesuffix(".ipynb") for name, _, _ in made] == names
     assert all(given == {} and output == folder / "notebooks" / name for name, given, output in made)
     assert status == 0

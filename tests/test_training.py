@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tiny_runs import PROCESSES, outcome, run_together, shrink, spoil_training, tiny, watch_passes
 
-from picie_core import evaluation, metrics, network, places, recipes, records, training
+from picie_core import evaluation, metrics, network, places, provenance, recipes, records, training
 from picie_core.clustering import ClusteringError
 from picie_core.methods import alternating, picie
 from picie_core.settings import Settings, SettingsError
@@ -277,12 +277,12 @@ def test_the_bar_ends_at_its_end(tmp_path, monkeypatch, changes):
 
 
 def test_a_run_that_another_commit_made_is_loaded_with_a_note(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(records, "commit", lambda: "aaaa")
+    monkeypatch.setattr(provenance, "commit", lambda: "aaaa")
     made = run(tiny(tmp_path, method="position"))
     assert made.result["commit"] == "aaaa"
     run(tiny(tmp_path, method="position"))
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
-    monkeypatch.setattr(records, "commit", lambda: "bbbb+")
+    monkeypatch.setattr(provenance, "commit", lambda: "bbbb+")
     again = run(tiny(tmp_path, method="position"))
     notes = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(notes) == 1
@@ -292,7 +292,7 @@ def test_a_run_that_another_commit_made_is_loaded_with_a_note(tmp_path, monkeypa
 
 def test_the_commit_is_that_of_the_code_that_began(tmp_path, monkeypatch):
     commits = iter(["begun", "changed meanwhile", "later still"])
-    monkeypatch.setattr(records, "commit", lambda: next(commits))
+    monkeypatch.setattr(provenance, "commit", lambda: next(commits))
     made = run(tiny(tmp_path, method="position"))
     assert made.result["commit"] == "begun"
     assert json.loads((made.folder / "environment.json").read_text())["commit"] == "begun"
