@@ -174,8 +174,8 @@ class _Loop:
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
             raise DivergedError(
-                f"the loss of epoch {epoch} is {loss}. Try a lower {self.rate} "
-                f"(now {getattr(self.settings, self.rate):g}) or precision = '32'; the last checkpoint is kept in {self.folder}"
+                f"the loss of epoch {epoch} is {loss}. Try a lower {self.rate} (now "
+                f"{getattr(self.settings, self.rate):g}) or precision = '32'; the checkpoint is kept in {self.folder}"
             )
         row: dict[str, Any] = {"epoch": epoch, "loss": loss} | self.method.record
         row |= self._validate(phases)
