@@ -116,6 +116,15 @@ def test_hostile_text_is_shown_and_does_nothing(made):
     assert len(re.findall(r"(?<!\\)\|", line)) == len(HEADS) + 2  # cells: the columns, the runs, and both ends
 
 
+def test_a_hostile_name_of_a_list_does_nothing(published):
+    name = 'x"><img src=x onerror=alert(1)>-runs.csv'
+    (published.reports / "tables" / name).write_text("digest,seed\n")
+    text = folder.committed().read_text()
+    assert "<img src=x" not in text
+    assert "tables/x%22%3E%3Cimg%20src%3Dx%20onerror%3Dalert%281%29%3E-runs.csv" in Parsed(text).links
+    assert "<img src=x" not in (published.folder / "index.md").read_text()
+
+
 def test_the_markdown_has_the_same_tables_and_figures(made):
     folder.local("scenes")
     text = (made.folder / "index.md").read_text()
