@@ -1,4 +1,4 @@
-"""The features of single pixels: a sample of them, what their neighbours have in common, and a map of them (t-SNE)."""
+"""The features of single pixels: a sample of them, and a map of them (t-SNE). What neighbours share: `retrieval`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,103 +8,54 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from torch import Tensor
 
-from picie_core import draws, figures, training, views
+from picie_core import cells, draws, figures, training
 from picie_core.classes import VOID
-from picie_core.clustering import scores
 from picie_core.datasets import Prepared
 from picie_core.records import Run
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Cells of the feature grid, drawn from a split.
+    """Cells of the features' grid (see `cells`), drawn from a split.
 
     Attributes:
         features: (n, D) float32, of length 1.
-        clusters: (n,) int64, by the run's final prototypes.
-        classes: (n,) uint8, of the label's pixel nearest to the cell's centre; None in a set without labels.
-        images: (n,) int64, the image each is from.
-        places: (n, 2) float64, (y, x) of the cell's centre in shares of the image's side.
+        clusters: (n,) int64, by the highest of the final logits.
+        classes: (n,) uint8, that all pixels of the cell have; None in a set without labels.
+        height: (n,) float64, of the cell's centre below the image's upper edge, in shares of the side.
     """
 
     features: np.ndarray
     clusters: np.ndarray
     classes: np.ndarray | None
-    images: np.ndarray
-    places: np.ndarray
+    height: np.ndarray
 
 
 @torch.no_grad()
 def sample(run: Run, data: Prepared, count: int, seed: int = 1) -> Pixels:
-    """Pixels of a split, drawn evenly over images and places; void is left out.
+    """Cells of a split, drawn evenly from those whose pixels have one class; without labels, from all.
 
     Args:
-        run: finished, of a method that clusters at the end.
+        run: finished, of a method with unit features.
         data: a prepared split at the run's image size.
-        count: of pixels drawn; fewer come back where some are void.
+        count: how many; fewer come back where there are no more.
         seed: of the draw, which is the same for every run.
     """
     method, fabric = training.restore(run)
-    prototypes = method.final_prototypes
-    if prototypes is None:
-        raise ValueError(
-            f"the run in {run.folder} has no prototypes: {run.settings.method} does not cluster at the end"
-        )
-    generator = draws.generator((seed, "sampled pixels"))
-    each = np.bincount(generator.integers(0, len(data), count), minlength=len(data))
-    found = []
-    for i in np.flatnonzero(each):
-        images = torch.from_numpy(data.images[[i]]).to(fabric.device)
-        maps = method.embedding(views.plain(images, images.shape[1]))
-        side = maps.shape[-1]
-        cells = np.sort(generator.choice(side * side, min(each[i], side * side), replace=False))
-        classes = np.full(len(cells), VOID, dtype=np.uint8)
-        if data.labels is not None:
-            labels = views.nearest(torch.from_numpy(data.labels[[i]]), side)
-            classes = labels.flatten()[torch.from_numpy(cells)].numpy()
-        vectors = maps[0].flatten(1).T[torch.from_numpy(cells).to(maps.device)]
-        clusters = _clusters(vectors, prototypes, run)
-        places = np.stack(np.divmod(cells, side), axis=1)
-        found.append((vectors.cpu().numpy(), clusters, classes, np.full(len(cells), i), (places + 0.5) / side))
-    features, clusters, classes, images, places = (np.concatenate(part) for part in zip(*found, strict=True))
-    if data.labels is None:
-        return Pixels(features, clusters, None, images, places)
-    kept = classes != VOID
-    return Pixels(features[kept], clusters[kept], classes[kept], images[kept], places[kept])
-
-
-def in_common(pixels: Pixels, k: int = 10) -> dict[str, float]:
-    """What pixels have in common with their `k` nearest of other images, by cosine in all dimensions of the features.
-
-    Args:
-        pixels: with classes.
-        k: neighbours of each.
-
-    Returns:
-        Percent of the neighbours with the pixel's own class; the same of pixels of other images drawn at random (which
-        is what the classes' shares give); and the mean distance of the neighbours' places and of random ones, in
-        percent of the image's side.
-
-    Raises:
-        ValueError: there are no classes, or too few pixels of other images.
-    """
-    if pixels.classes is None:
-        raise ValueError("pixels without classes have no class in common: the data set has no labels")
-    other = pixels.images[:, None] != pixels.images
-    if other.sum(axis=1).min() < k:
-        raise ValueError(f"{k} neighbours of other images were asked for; some pixel has {other.sum(axis=1).min()}")
-    similar = np.where(other, pixels.features @ pixels.features.T, -np.inf)
-    near = np.argsort(-similar, axis=1, kind="stable")[:, :k]
-    same = pixels.classes[:, None] == pixels.classes
-    apart = np.linalg.norm(pixels.places[:, None] - pixels.places, axis=-1)
-    return {
-        "same class, neighbours (%)": 100 * float(np.take_along_axis(same, near, axis=1).mean()),
-        "same class, at random (%)": 100 * float(same[other].mean()),
-        "distance of places, neighbours (%)": 100 * float(np.take_along_axis(apart, near, axis=1).mean()),
-        "distance of places, at random (%)": 100 * float(apart[other].mean()),
-    }
+    grid = cells.grid(method, data, fabric.device)
+    known = np.ones(grid.clusters.size, dtype=bool) if grid.labels is None else grid.labels.ravel() != VOID
+    able = np.flatnonzero(known)
+    drawn = draws.generator((seed, "sampled pixels")).choice(able, min(count, len(able)), replace=False)
+    chosen = cells.Cells(*np.unravel_index(np.sort(drawn), grid.clusters.shape))
+    features = []
+    for numbers, images in cells.batches(method, data, fabric.device, run.settings.batch_size):
+        here = np.isin(chosen.image, numbers)
+        at = (chosen.image[here] - numbers[0], slice(None), chosen.y[here], chosen.x[here])
+        features.append(method.embedding(images).cpu().numpy()[at])
+    classes = None if grid.labels is None else chosen.of(grid.labels)
+    height = (chosen.y + 0.5) / grid.clusters.shape[1]
+    return Pixels(np.concatenate(features), chosen.of(grid.clusters), classes, height)
 
 
 def flattened(pixels: Pixels, seed: int = 1) -> np.ndarray:
@@ -133,7 +84,7 @@ def maps(drawn: Mapping[str, tuple[Pixels, np.ndarray]], names: tuple[str, ...],
     figure, axes = plt.subplots(len(drawn), len(columns), figsize=size, squeeze=False, layout="constrained")
     seen: set[int] = set()
     for row, (name, (pixels, at)) in zip(axes, drawn.items(), strict=True):
-        paints = [None, figures.colors(int(pixels.clusters.max()) + 1)[pixels.clusters] / 255, pixels.places[:, 0]]
+        paints = [None, figures.colors(int(pixels.clusters.max()) + 1)[pixels.clusters] / 255, pixels.height]
         if pixels.classes is not None:
             paints[0] = palette[pixels.classes] / 255
             seen |= set(pixels.classes.tolist())
@@ -152,10 +103,3 @@ def maps(drawn: Mapping[str, tuple[Pixels, np.ndarray]], names: tuple[str, ...],
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
     return figure
-
-
-def _clusters(vectors: Tensor, prototypes: Tensor, run: Run) -> np.ndarray:
-    """The cluster of each of n unit features (n, D) by the run's own rule."""
-    return (
-        scores(vectors.T[None, :, :, None], prototypes, run.settings.logit_rule)[0, :, :, 0].argmax(dim=0).cpu().numpy()
-    )

@@ -1,4 +1,4 @@
-"""`representation`: sampled pixels, what their neighbours have in common, and their map."""
+"""`representation`: sampled pixels and their map."""
 
 import dataclasses
 
@@ -27,68 +27,48 @@ def test_each_pixel_is_what_the_run_says_of_its_cell(trained):
     method, _ = training.restore(found)
     with torch.no_grad():
         maps = method.embedding(views.plain(torch.from_numpy(val.images[:]), 32)).numpy()
-    assert maps.shape[-1] == 8
-    assert 40 < len(pixels.features) <= 60
+    assert len(pixels.features) == 60
     prototypes = method.final_prototypes.numpy().astype(np.float64)
-    for z, cluster, label, image, place in zip(
-        pixels.features, pixels.clusters, pixels.classes, pixels.images, pixels.places, strict=True
-    ):
-        y, x = (place * 8 - 0.5).round().astype(int)
+    places = set()
+    for z, cluster, label, height in zip(pixels.features, pixels.clusters, pixels.classes, pixels.height, strict=True):
+        image, y, x = np.unravel_index(np.square(maps - z[:, None, None]).sum(axis=1).argmin(), (len(val), 8, 8))
         assert np.allclose(z, maps[image, :, y, x], atol=1e-5)
-        assert label == val.labels[image][4 * y + 2, 4 * x + 2]  # the pixel at the middle of 4 x 4
+        assert (val.labels[image][4 * y : 4 * y + 4, 4 * x : 4 * x + 4] == label).all()
+        assert height == (y + 0.5) / 8
         assert cluster == (prototypes @ z / np.linalg.norm(prototypes, axis=1)).argmax()
+        places.add((image, y, x))
+    assert len(places) == 60
+    assert len({image for image, _, _ in places}) == len(val)
 
 
-def test_the_draw_is_the_seeds_and_not_the_runs(trained, tmp_path, monkeypatch):
+def test_the_draw_is_the_seeds_and_not_the_runs(trained):
     found, val = trained
     other = run(found.settings.replace(seed=2))
     one, same, another = (representation.sample(r, val, 30, s) for r, s in ((found, 1), (other, 1), (found, 2)))
-    assert np.array_equal(one.places, same.places)
-    assert np.array_equal(one.images, same.images)
-    assert not np.array_equal(one.places, another.places)
+    assert np.array_equal(one.height, same.height)
+    assert np.array_equal(one.classes, same.classes)
+    assert not np.array_equal(one.features, same.features)
+    assert not np.array_equal(one.features, another.features)
 
 
 def test_void_is_left_out_and_a_set_without_labels_has_no_classes(trained):
     found, val = trained
     labels = np.array(val.labels[:])
     labels[:, :16] = VOID
-    assert representation.sample(found, dataclasses.replace(val, labels=labels), 60).places[:, 0].min() > 0.5
-    assert representation.sample(found, dataclasses.replace(val, labels=None), 60).classes is None
+    few = representation.sample(found, dataclasses.replace(val, labels=labels), 10_000)
+    assert few.height.min() > 0.5
+    assert len(few.height) < 4 * 8 * 4
+    unlabelled = representation.sample(found, dataclasses.replace(val, labels=None), 10_000)
+    assert unlabelled.classes is None
+    assert len(unlabelled.height) == 4 * 8 * 8
 
 
-def test_a_run_without_prototypes_is_refused(tmp_path, monkeypatch):
-    shrink(monkeypatch.setattr)
-    found = run(tiny(tmp_path, method="untrained", classifier="parametric"))
-    with pytest.raises(ValueError, match="does not cluster at the end"):
-        representation.sample(found, training.splits(found.settings)[1], 10)
-
-
-ANGLES = np.radians([0, 5, 90, 4, 93, 180])
 HAND = Pixels(
-    features=np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).astype(np.float32),
+    features=np.eye(6, 4, dtype=np.float32),
     clusters=np.zeros(6, dtype=int),
     classes=np.array([0, 0, 1, 0, 0, 1], dtype=np.uint8),
-    images=np.array([0, 0, 0, 1, 1, 1]),
-    places=np.array([[0, 0], [0.3, 0.4], [1, 0], [0, 0], [1, 0], [0, 0.5]]),
+    height=np.linspace(0, 1, 6),
 )
-
-
-def test_what_neighbours_have_in_common_by_hand():
-    """Nearest of the other image: 0 -> 3, 1 -> 3, 2 -> 4, 3 -> 1 (1 degree, where 0 is 4 away), 4 -> 2, 5 -> 2."""
-    found = representation.in_common(HAND, k=1)
-    assert found["same class, neighbours (%)"] == pytest.approx(100 * 4 / 6)  # all but 2 -> 4 and 4 -> 2
-    assert found["distance of places, neighbours (%)"] == pytest.approx(
-        100 * (0 + 0.5 + 0 + 0.5 + 0 + np.hypot(1, 0.5)) / 6
-    )
-    # of the 9 pairs between the images (0, 0, 1) x (0, 0, 1) five share a class
-    assert found["same class, at random (%)"] == pytest.approx(100 * 5 / 9)
-
-
-def test_too_few_pixels_or_no_classes_are_refused():
-    with pytest.raises(ValueError, match=r"4 neighbours of other images were asked for; some pixel has 3"):
-        representation.in_common(HAND, k=4)
-    with pytest.raises(ValueError, match="no labels"):
-        representation.in_common(dataclasses.replace(HAND, classes=None))
 
 
 def test_the_map_keeps_groups_apart():
@@ -97,7 +77,7 @@ def test_the_map_keeps_groups_apart():
     features = centres + 0.02 * generator.normal(size=centres.shape)
     features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
     n = len(features)
-    pixels = Pixels(features, np.zeros(n, int), None, np.arange(n), np.zeros((n, 2)))
+    pixels = Pixels(features, np.zeros(n, int), None, np.zeros(n))
     at = representation.flattened(pixels)
     groups = at.reshape(3, 20, 2)
     spread = max(np.linalg.norm(group - group.mean(axis=0), axis=1).max() for group in groups)
