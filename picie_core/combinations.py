@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from picie_core import recipes
+
 
 def problems(s: Any) -> list[str]:
     """What is wrong with a `Settings`, each problem a message that says what to give instead; none: an empty list."""
@@ -25,11 +27,20 @@ def problems(s: Any) -> list[str]:
     trained = s.method if s.pretext == "none" else s.pretext
     if s.trunk != "fpn" and trained != "iic":
         found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {trained!r} needs trunk = 'fpn'")
-    if (s.method in ("probe", "retraining")) != (s.pretext != "none"):
+    if (s.method in ("probe", "retraining", *recipes.OBJECTS)) != (s.pretext != "none"):
         found.append(
             f"pretext = {s.pretext!r}: method = {s.method!r} "
-            + ("needs one: untrained, deepcluster, iic or picie" if s.pretext == "none" else "has none; give 'none'")
+            + ("needs one: untrained, deepcluster, iic, picie" if s.pretext == "none" else "has none; give 'none'")
         )
+    if s.pretext == "dino" and s.method in ("probe", "retraining"):
+        found.append(
+            f"pretext = 'dino' is for method = 'pseudomasks' and 'comus'; {s.method!r} takes a method's network"
+        )
+    if s.method in recipes.OBJECTS and s.comus_saliency in ("basnet", "folder") and s.comus_saliency_place is None:
+        what = "the file of its weights" if s.comus_saliency == "basnet" else "the folder of masks"
+        found.append(f"comus_saliency = {s.comus_saliency!r}: give {what} as comus_saliency_place")
+    if s.comus_later_split == "trainaug" and s.dataset != "voc21":
+        found.append(f"comus_later_split = 'trainaug' is a split of voc21; {s.dataset} has 'train'")
     side = s.iic_loss_size or s.image_size // 4
     if trained == "iic" and s.iic_displacement >= side:
         found.append(

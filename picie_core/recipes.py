@@ -14,6 +14,8 @@ A recipe fixes every point where the paper and the authors' release differ:
 from collections.abc import Mapping
 from typing import Any
 
+from picie_core import classes
+
 Values = Mapping[str, Any]
 
 RECIPES: Mapping[str, Values] = {
@@ -69,7 +71,7 @@ RECIPES: Mapping[str, Values] = {
 }
 
 # What a method has of its own, whatever the recipe. (PiCIE's release holds neither IIC nor supervised training.)
-METHODS: Mapping[str, Values] = {
+METHODS: Mapping[str, dict[str, Any]] = {
     "deepcluster": {"classifier": "parametric"},  # Table 1: "Linear"
     "iic": {  # IIC's own preprocessing and rate, which paper and supplement keep for it
         "learning_rate": 1e-4,
@@ -83,7 +85,25 @@ METHODS: Mapping[str, Values] = {
         "flip_probability": 0.5,
     },
     "supervised": {"learning_rate": 1e-3},  # supplement S3, for every supervised training
+    "pseudomasks": {"pretext": "picie"},
+    "comus": {  # self-training sees crops of 0.5 to 2 times the image's area, of which those above 1 are given up
+        "pretext": "picie",
+        "photometric": False,
+        "crop_min_side": 0.7,
+    },
 }
+
+OBJECTS = ("pseudomasks", "comus")
+"""The methods that give objects one of K clusters and everything else cluster 0, the background. K is by default the
+number of things of the data set."""
+
+# What those have of their own on a data set (COMUS, Table 11).
+OBJECTS_ON: Mapping[str, Values] = {
+    "coco27": {"comus_epochs": 1, "crop_min_side": 0.45},
+    "voc21": {"comus_later_split": "trainaug"},
+}
+_SMALL = {"comus_network": "fpn", "comus_learning_rate": 1e-3, "comus_crop_size": 96}
+OBJECTS_ON = OBJECTS_ON | {"scenes": _SMALL, "scenes_b": _SMALL}
 
 # A recipe's values that are multiples of another setting: name -> (of which setting, factor of each recipe).
 FACTORS: Mapping[str, tuple[str, Mapping[str, int]]] = {
@@ -134,7 +154,7 @@ def resolve(values: Values, defaults: Values) -> tuple[dict[str, Any], dict[str,
     method, recipe, scale, dataset = (str(values.get(axis, defaults[axis])) for axis in axes)
     layers: list[tuple[str, Values]] = [
         ("explicit", values),
-        (f"method {method}", METHODS.get(method, {})),
+        (f"method {method}", METHODS.get(method, {}) | (_of_objects(dataset) if method in OBJECTS else {})),
         (f"dataset {dataset}", DATASETS[dataset]),
         (f"recipe {recipe}", RECIPES.get(recipe, {})),
         (f"scale {scale}", SCALES.get(scale, {})),
@@ -150,3 +170,8 @@ def resolve(values: Values, defaults: Values) -> tuple[dict[str, Any], dict[str,
         if sources[name] == "default" and recipe in factors and str(merged[base]).removesuffix(".0").isdigit():
             merged[name], sources[name] = int(float(merged[base])) * factors[recipe], f"recipe {recipe}"
     return {name: merged[name] for name in defaults}, sources
+
+
+def _of_objects(dataset: str) -> dict[str, Any]:
+    things = len(classes.TABLES[dataset].things) if dataset in classes.TABLES else 0
+    return dict(OBJECTS_ON.get(dataset, {})) | ({"num_clusters": things} if things > 1 else {})

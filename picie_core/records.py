@@ -29,13 +29,17 @@ from picie_core.classes import ClassTable
 from picie_core.files import write, write_json
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, match, score
 from picie_core.partitions import things_and_stuff
+from picie_core.recipes import OBJECTS
 from picie_core.settings import TAUGHT, Settings
 
 log = logging.getLogger(__name__)
 
 TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "digest", "metric", "value"]
 
-MACHINE = {"data_root", "weights_file", "runs_root", "device", "workers", "views_memory", "fresh", "keep_checkpoint"}
+MACHINE = {
+    "data_root", "weights_file", "runs_root", "device", "workers", "views_memory", "fresh", "keep_checkpoint",
+    "comus_saliency_place", "comus_dino_place", "comus_backbone_place",
+}  # fmt: skip
 """Settings that say where a run is made, and nothing about what it is."""
 
 
@@ -166,8 +170,8 @@ def digest(settings: Settings) -> str:
     change it (`Settings.without`).
     """
     values = settings.without(MACHINE | {"seed", "recipe", "scale", "threads"})
-    if settings.before_transfer:
-        values |= {"before": digest(settings.before_transfer)}
+    if settings.previous:
+        values |= {"before": digest(settings.previous)}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -175,10 +179,17 @@ def method_name(settings: Settings) -> str:
     """What tables tell methods apart by: the method, and what makes it a row of its own in the paper's tables.
 
     `picie+H` where it overclusters, `untrained-linear` with a linear classifier, `iic-res12` (or the like) on another
-    trunk than the feature pyramid, `probe of picie` where another method trained the network first.
+    trunk than the feature pyramid, `probe of picie` where another method trained the network first, `comus-2 of picie`
+    after two self-trainings.
     """
-    if settings.before_transfer:
-        return f"{settings.method} of {method_name(settings.before_transfer)}"
+    if settings.method in OBJECTS:
+        first = settings
+        while first.method in OBJECTS and first.previous:
+            first = first.previous
+        part = f"comus-{settings.comus_iterations}" if settings.method == "comus" else "pseudomasks"
+        return f"{part} of {'dino' if first.method in OBJECTS else method_name(first)}"
+    if settings.previous:
+        return f"{settings.method} of {method_name(settings.previous)}"
     trunk = settings.trunk
     if settings.method == "untrained" and settings.classifier == "parametric":
         return "untrained-linear"

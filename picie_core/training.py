@@ -69,7 +69,7 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
 
 def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
     """Where a run on these data lies: `<root>/<dataset>-<method>-<key>`; of a transfer, the key of both its runs."""
-    before = settings.before_transfer
+    before = settings.previous
     data = f"{train.fingerprint} {val.fingerprint}" + (f" {run_folder(before, train, val).name}" if before else "")
     key = settings.key(METHODS[settings.method].results_version, data)
     root = settings.runs_root.expanduser().resolve() if settings.runs_root else places.runs_root()
@@ -144,7 +144,7 @@ class _Loop:
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
         self.scored = val.labels is not None
         self.epochs = settings.own_epochs if self.method.learns else 0
-        self.rate = "transfer_learning_rate" if settings.before_transfer else "learning_rate"
+        self.rate = "transfer_learning_rate" if settings.previous else "learning_rate"
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.started = time.monotonic()
@@ -264,7 +264,7 @@ class _Loop:
         found = records.load_checkpoint(self.folder)
         if found is None:
             if isinstance(self.method, Transfer):
-                self.method.start_from(run(cast(Settings, self.settings.before_transfer)).weights())
+                self.method.start_from(run(cast(Settings, self.settings.previous)).weights())
             return 0
         tensors, counters = found
         state: dict[str, dict[int, dict[str, Tensor]]] = defaultdict(lambda: defaultdict(dict))

@@ -32,14 +32,14 @@ def test_the_run_before_has_these_settings_but_for_what_is_the_transfers(tmp_pat
     settings = Settings(
         **given, method="probe", pretext="picie", transfer_epochs=3, transfer_normalized=True, fresh=True
     )
-    assert settings.before_transfer == Settings(**given, method="picie")
-    assert records.digest(settings.before_transfer) == records.digest(Settings(**given))
+    assert settings.previous == Settings(**given, method="picie")
+    assert records.digest(settings.previous) == records.digest(Settings(**given))
 
 
 def test_the_run_before_has_its_own_methods_defaults():
     settings = Settings(method="probe", pretext="iic")
-    assert (settings.learning_rate, settings.before_transfer.learning_rate) == (1e-3, 1e-4)
-    assert Settings().before_transfer is None
+    assert (settings.learning_rate, settings.previous.learning_rate) == (1e-3, 1e-4)
+    assert Settings().previous is None
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_the_probes_loss_is_the_formula(tmp_path, normalized):
 
 def test_a_probe_leaves_its_network_as_the_run_before_left_it(tmp_path):
     settings = probe(tmp_path)
-    after, before = run(settings).weights(), run(settings.before_transfer).weights()
+    after, before = run(settings).weights(), run(settings.previous).weights()
     frozen = [name for name in before if name.startswith("network.")]
     assert any("running_mean" in name for name in frozen)
     for name in frozen:
@@ -133,7 +133,7 @@ def test_a_probe_leaves_its_network_as_the_run_before_left_it(tmp_path):
 def test_a_retraining_moves_the_network_and_clusters_its_features(tmp_path):
     settings = probe(tmp_path, method="retraining")
     found = run(settings)
-    after, before = found.weights(), run(settings.before_transfer).weights()
+    after, before = found.weights(), run(settings.previous).weights()
     assert not torch.equal(after["network.backbone.conv1.weight"], before["network.backbone.conv1.weight"])
     assert after["final_prototypes"].shape == (12, 8)
     assert found.result["mean_iou_clustered"] != found.result["mean_iou"]
@@ -150,7 +150,7 @@ def test_the_clustering_leaves_the_classifiers_score_as_it_was(tmp_path):
 def test_a_retraining_starts_from_the_run_before(tmp_path, monkeypatch):
     """With nothing to learn it ends where the other run did."""
     settings = probe(tmp_path, method="retraining", pretext="deepcluster")
-    before = run(settings.before_transfer).weights()
+    before = run(settings.previous).weights()
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)
     after = run(settings).weights()
     assert torch.equal(after["network.backbone.conv1.weight"], before["network.backbone.conv1.weight"])
@@ -180,7 +180,7 @@ def test_the_run_before_is_made_once_and_shared(tmp_path, monkeypatch):
 def test_a_finished_probe_needs_the_run_before_no_more(tmp_path):
     settings = probe(tmp_path)
     first = run(settings)
-    before = training.run_folder(settings.before_transfer, *training.splits(settings))
+    before = training.run_folder(settings.previous, *training.splits(settings))
     for file in before.iterdir():
         file.unlink()
     again = run(settings)

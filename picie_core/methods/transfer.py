@@ -1,7 +1,7 @@
 """What the features of a trained network are good for: a linear probe (Table 7) and supervised re-training (Table 8).
 
 Both start from the network of a finished run, that of the method `pretext` under otherwise the same settings
-(`Settings.before_transfer`); `training.run` makes that run first where it is not there.
+(`Settings.previous`); `training.run` makes that run first where it is not there.
 """
 
 from collections.abc import Iterator, Mapping
