@@ -157,6 +157,26 @@ def _coco_stuff15(all27: ClassTable) -> ClassTable:
     )
 
 
+def _coco81() -> ClassTable:
+    """Background (all stuff, and what is unlabelled) and the 80 objects of COCO, by their fine ids (COMUS, Table 3).
+
+    The 11 fine ids of things that COCO never annotated lead to the background too; no file holds them.
+    """
+    rows = {int(r["fine_id"]): r for r in _rows("coco_fine_to_coarse.csv")}
+    objects = [i for i, r in sorted(rows.items()) if r["kind"] == "thing" and i not in _COCO_UNUSED]
+    return ClassTable(
+        name="coco81",
+        names=("background", *(rows[i]["fine_name"] for i in objects)),
+        ids=MappingProxyType({i: objects.index(i) + 1 if i in objects else 0 for i in (*rows, 255)}),
+        void=frozenset(),
+        things=frozenset(range(1, len(objects) + 1)),
+        colors=np.concatenate([np.zeros((1, 3), np.uint8), distinct_colors(len(objects))]),
+    )
+
+
+_COCO_UNUSED = {11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90}
+"""street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender, hair brush: counted from 0."""
+
 # The colours of the Cityscapes label definition, by class index.
 _CITYSCAPES_COLORS = """
     128 64 128  244 35 232  250 170 160  230 150 140  70 70 70  102 102 156  190 153 153  180 165 180  150 100 100
@@ -226,6 +246,7 @@ CAMVID = _plain(
 """CamVid's 11 classes as published with SegNet; 11 is void. Things by the rule of Cityscapes: road users."""
 
 COCO27 = _coco27()
+COCO81 = _coco81()
 COCO_STUFF15 = _coco_stuff15(COCO27)
 CITYSCAPES27 = _cityscapes27()
 VOC21 = _voc21()
@@ -234,12 +255,15 @@ TABLES: Mapping[str, ClassTable] = MappingProxyType(
     {
         "scenes": SCENES,
         "scenes_b": SCENES,
+        "closeups": SCENES,
         "camvid": CAMVID,
         "coco27": COCO27,
         "coco_stuff15": COCO_STUFF15,
+        "coco81": COCO81,
         "cityscapes27": CITYSCAPES27,
         "cityscapes27_standard": CITYSCAPES27,
         "voc21": VOC21,
+        "voc21_2007": VOC21,
     }
 )
 """The tables by data set. A `folder`'s classes are found in its labels or in its classes.csv."""

@@ -32,13 +32,10 @@ def problems(s: Any) -> list[str]:
             f"pretext = {s.pretext!r}: method = {s.method!r} "
             + ("needs one: untrained, deepcluster, iic, picie" if s.pretext == "none" else "has none; give 'none'")
         )
-    if s.pretext == "dino" and s.method in ("probe", "retraining"):
+    if s.pretext in ("dino", "hog") and s.method in ("probe", "retraining"):
         found.append(
-            f"pretext = 'dino' is for method = 'pseudomasks' and 'comus'; {s.method!r} takes a method's network"
+            f"pretext = {s.pretext!r} is for {' and '.join(recipes.OBJECTS)}; {s.method} takes a method's network"
         )
-    if s.method in recipes.OBJECTS and s.comus_saliency in ("basnet", "folder") and s.comus_saliency_place is None:
-        what = "the file of its weights" if s.comus_saliency == "basnet" else "the folder of masks"
-        found.append(f"comus_saliency = {s.comus_saliency!r}: give {what} as comus_saliency_place")
     if s.comus_later_split == "trainaug" and s.dataset != "voc21":
         found.append(f"comus_later_split = 'trainaug' is a split of voc21; {s.dataset} has 'train'")
     side = s.iic_loss_size or s.image_size // 4

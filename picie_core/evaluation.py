@@ -39,7 +39,7 @@ def predictions(
         indices = np.arange(start, min(start + batch_size, len(data)))
         images = torch.from_numpy(data.images[indices]).to(device)
         size = (images.shape[1], images.shape[2])
-        found = method.logits(views.plain(images, size[0]))
+        found = method.predict(views.plain(images, size[0]), data.names[indices[0] : indices[-1] + 1])
         yield indices, {name: predict(logits.float(), size).cpu().numpy() for name, logits in found.items()}
 
 

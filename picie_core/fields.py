@@ -197,10 +197,10 @@ class Fields(BaseModel):
     threads: int = knob(2, "torch's and faiss's on the CPU; another count may change the last bits", ge=1, le=1024)
 
     # transfer: what a trained network is good for (Tables 7 and 8)
-    pretext: Literal["none", "untrained", "deepcluster", "iic", "picie", "supervised", "dino"] = knob(
+    pretext: Literal["none", "untrained", "deepcluster", "iic", "picie", "supervised", "dino", "hog"] = knob(
         "none",
         "whose network is used: that of a method, trained first in a run of its own (probe, retraining, pseudomasks), "
-        "or DINO's ViT-S/8 (pseudomasks; COMUS)",
+        "or DINO's ViT-S/8 (COMUS), or none but histograms of gradients, hog (both pseudomasks)",
         before="none",
     )
     transfer_epochs: int = knob(10, "of the probe or the re-training; paper 10", ge=1, le=10_000, before=10)
@@ -222,7 +222,13 @@ class Fields(BaseModel):
     comus_dino_place: Path | None = knob(
         None, "the file of DINO's ViT-S/8 weights; none: fetched by timm, once", place=True
     )
-    comus_threshold: float = knob(0.5, "pixels are salient above it, of a map scaled to [0, 1]", ge=0, lt=1, before=0.5)
+    comus_threshold: float | None = knob(
+        None,
+        "pixels are salient above it, of a map scaled to [0, 1]; none: Li's, each image's own; COMUS: 0.5",
+        ge=0,
+        lt=1,
+        before=None,
+    )
     comus_scaling: Literal["image", "batch"] = knob(
         "image",
         "least and greatest saliency of the image, or of the batch it is in (COMUS), become 0 and 1",

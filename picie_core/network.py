@@ -1,6 +1,7 @@
 """The embedding f: a ResNet and a simplified pyramid that sums 1x1-convolved levels at a quarter of the size."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,11 @@ class Network(nn.Module):
 def embed(features: Tensor) -> Tensor:
     """Raw features (B, D, h, w) -> unit vectors along D, float32 (`metric = cosine` in the release)."""
     return F.normalize(features.float(), dim=1)
+
+
+def part(weights: Mapping[str, Tensor], prefix: str = "network.") -> dict[str, Tensor]:
+    """Of a method's weights those of its network, by the names that they have there."""
+    return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
 
 
 def gradients(images: Tensor) -> Tensor:

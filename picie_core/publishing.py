@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from picie_core import figures, places, records
+from picie_core.datasets import closeups
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
 from picie_core.errors import WorkbookError
 from picie_core.places import local_folder
 
-SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name)
+SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name, closeups.DATASET.name)
 """What a committed figure may show: no images, or embedded scenes."""
 
 

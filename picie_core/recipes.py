@@ -85,9 +85,9 @@ METHODS: Mapping[str, dict[str, Any]] = {
         "flip_probability": 0.5,
     },
     "supervised": {"learning_rate": 1e-3},  # supplement S3, for every supervised training
-    "pseudomasks": {"pretext": "picie"},
+    "pseudomasks": {"pretext": "hog"},
     "comus": {  # self-training sees crops of 0.5 to 2 times the image's area, of which those above 1 are given up
-        "pretext": "picie",
+        "pretext": "hog",
         "photometric": False,
         "crop_min_side": 0.7,
     },
@@ -98,12 +98,16 @@ OBJECTS = ("pseudomasks", "comus")
 number of things of the data set."""
 
 # What those have of their own on a data set (COMUS, Table 11).
-OBJECTS_ON: Mapping[str, Values] = {
-    "coco27": {"comus_epochs": 1, "crop_min_side": 0.45},
-    "voc21": {"comus_later_split": "trainaug"},
-}
 _SMALL = {"comus_network": "fpn", "comus_learning_rate": 1e-3, "comus_crop_size": 96}
-OBJECTS_ON = OBJECTS_ON | {"scenes": _SMALL, "scenes_b": _SMALL}
+_PUBLISHED = {"pretext": "dino", "comus_saliency": "basnet", "comus_scaling": "batch", "comus_threshold": 0.5}
+OBJECTS_ON: Mapping[str, Values] = {
+    "scenes": _SMALL,
+    "scenes_b": _SMALL,
+    "closeups": _SMALL,
+    "coco81": _PUBLISHED | {"comus_epochs": 1, "crop_min_side": 0.45},
+    "voc21": _PUBLISHED | {"comus_later_split": "trainaug"},
+    "voc21_2007": _PUBLISHED,
+}
 
 # A recipe's values that are multiples of another setting: name -> (of which setting, factor of each recipe).
 FACTORS: Mapping[str, tuple[str, Mapping[str, int]]] = {
@@ -129,12 +133,15 @@ _SCENES = {
 DATASETS: Mapping[str, Values] = {
     "scenes": _SCENES,
     "scenes_b": _SCENES,
+    "closeups": _SCENES,
     "camvid": {"num_clusters": 11},
     "coco27": {"num_clusters": 27},
+    "coco81": {"num_clusters": 81},
     "coco_stuff15": {"num_clusters": 15, "image_size": 128, "pretrained": False, "epochs": 20},  # Table 4
     "cityscapes27": {"num_clusters": 27, "learning_rate": 1e-3},  # the release's script too keeps the paper's rate here
     "cityscapes27_standard": {"num_clusters": 27, "learning_rate": 1e-3},
     "voc21": {"num_clusters": 21},
+    "voc21_2007": {"num_clusters": 21},
     "folder": {"num_clusters": 12},
 }
 

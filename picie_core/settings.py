@@ -69,7 +69,7 @@ class Settings(Fields):
             return self._with("comus", ("fresh",), comus_iterations=self.comus_iterations - 1)
         if self.method == "comus":
             return self._with("pseudomasks", ("fresh", "comus_iterations", *STUDENT), pretext=self.pretext)
-        if self.pretext in ("none", "dino"):
+        if self.pretext in ("none", "dino", "hog"):
             return None
         of_objects = ("num_clusters",) if self.method == "pseudomasks" else ()
         mine = [name for name in type(self).model_fields if name.startswith(("transfer_", "comus_"))]

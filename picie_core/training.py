@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from picie_core import devices, evaluation, lock, places, provenance, records
 from picie_core.datasets import Prepared, prepare
 from picie_core.errors import WorkbookError
-from picie_core.methods import METHODS, Batch, Method, Pass, Transfer
+from picie_core.methods import METHODS, Batch, Method, Pass
 from picie_core.metrics import score
 from picie_core.progress import Progress
 from picie_core.records import Run
@@ -61,17 +61,18 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
     """
     s = settings
     common = {"root": s.data_root, "on_bad_image": s.on_bad_image, "workers": s.workers}
-    train = prepare(s.dataset, split="train", size=s.base_size, limit=s.train_images, **common)
+    split = s.comus_later_split if s.method == "comus" and s.comus_iterations > 1 else "train"
+    train = prepare(s.dataset, split=split, size=s.base_size, limit=s.train_images, **common)
     if s.method in TAUGHT and train.labels is None:
         raise SettingsError(f"method = {s.method!r} needs labels, which {s.dataset} has not: choose another method")
     return train, prepare(s.dataset, split=s.scored_split, size=s.image_size, limit=s.val_images, **common)
 
 
 def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
-    """Where a run on these data lies: `<root>/<dataset>-<method>-<key>`; of a transfer, the key of both its runs."""
-    before = settings.previous
-    data = f"{train.fingerprint} {val.fingerprint}" + (f" {run_folder(before, train, val).name}" if before else "")
-    key = settings.key(METHODS[settings.method].results_version, data)
+    """Where a run on these data lies: `<root>/<dataset>-<method>-<key>`. The key is also that of the run before."""
+    before, method = settings.previous, METHODS[settings.method]
+    further = [run_folder(before, *splits(before)).name if before else "", method.inputs(settings)]
+    key = settings.key(method.results_version, " ".join([train.fingerprint, val.fingerprint, *filter(None, further)]))
     root = settings.runs_root.expanduser().resolve() if settings.runs_root else places.runs_root()
     return root / f"{settings.dataset}-{settings.method}-{key}"
 
@@ -114,7 +115,7 @@ def run_pass(
         labels = None if data.labels is None else torch.from_numpy(data.labels[indices]).to(fabric.device)
         try:
             with torch.set_grad_enabled(bool(pass_.optimizers)), fabric.autocast():
-                loss = pass_.step(Batch(images, indices, labels))
+                loss = pass_.step(Batch(images, indices, labels, [data.names[i] for i in indices]))
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -144,10 +145,8 @@ class _Loop:
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
         self.scored = val.labels is not None
         self.epochs = settings.own_epochs if self.method.learns else 0
-        self.rate = "transfer_learning_rate" if settings.previous else "learning_rate"
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
-        self.started = time.monotonic()
 
     def finish(self) -> Run:
         s = self.settings
@@ -173,9 +172,10 @@ class _Loop:
             losses += self._pass(pass_, phases, f"epoch {epoch + 1}/{self.epochs}")
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
+            rate = self.method.rate_setting
             raise DivergedError(
-                f"the loss of epoch {epoch} is {loss}. Try a lower {self.rate} (now "
-                f"{getattr(self.settings, self.rate):g}) or precision = '32'; the checkpoint is kept in {self.folder}"
+                f"the loss of epoch {epoch} is {loss}. Try a lower {rate} (now {getattr(self.settings, rate):g}) or "
+                f"precision = '32'; the checkpoint is kept in {self.folder}"
             )
         row: dict[str, Any] = {"epoch": epoch, "loss": loss} | self.method.record
         row |= self._validate(phases)
@@ -261,10 +261,10 @@ class _Loop:
 
     def _resume(self) -> int:
         """Put the last checkpoint's state in place; how many epochs are done."""
+        if self.settings.previous:
+            self.method.start_from(run(self.settings.previous).weights())
         found = records.load_checkpoint(self.folder)
         if found is None:
-            if isinstance(self.method, Transfer):
-                self.method.start_from(run(cast(Settings, self.settings.previous)).weights())
             return 0
         tensors, counters = found
         state: dict[str, dict[int, dict[str, Tensor]]] = defaultdict(lambda: defaultdict(dict))

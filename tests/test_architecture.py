@@ -21,7 +21,7 @@ PACKAGE = ROOT / "picie_core"
 # A module, or a folder of modules, in each layer.
 LAYERS = (
     "places files provenance settings fields knobs combinations recipes classes draws allocator suggestions errors",
-    "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics partitions "
+    "scenes datasets views photometry geometry affine network deeplab dino saliency proposals descriptors discovery clustering losses mutual_information metrics partitions "
     "findings seeds selection records lock progress devices",
     "methods evaluation cells retrieval",
     "training traces",

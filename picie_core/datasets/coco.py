@@ -4,9 +4,9 @@ import gzip
 from importlib import resources
 from pathlib import Path
 
-from picie_core.classes import COCO27, COCO_STUFF15, ClassTable
+from picie_core.classes import COCO27, COCO81, COCO_STUFF15, ClassTable
 from picie_core.datasets import framing
-from picie_core.datasets.listing import Dataset, FileItem, Listing, require
+from picie_core.datasets.listing import Dataset, FileItem, Listing, files_in, require
 
 LAYOUT = """\
 images/train2017/000000000025.jpg   annotations/train2017/000000000025.png
@@ -48,4 +48,21 @@ COCO_STUFF15_DATASET = Dataset(
     "coco",
     ("train", "val", "trainval"),
     framing.third_scale,
+)
+
+
+def _every(root: Path, split: str) -> Listing:
+    """All images of a split, not the curated ones alone."""
+    images, labels = root / "images" / f"{split}2017", root / "annotations" / f"{split}2017"
+    require(images, labels)
+    found = files_in(images, (".jpg",))
+    return Listing([FileItem(file.stem, root, file, labels / f"{file.stem}.png") for file in found], True, COCO81)
+
+
+COCO81_DATASET = Dataset(
+    "coco81",
+    "COCO, background and 80 objects, all images (118,287 and 5,000)",
+    lambda root, split, limit: _every(root, split),
+    LAYOUT,
+    "coco",
 )

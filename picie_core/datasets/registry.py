@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from picie_core import suggestions
-from picie_core.datasets import camvid, cityscapes, coco, folder, rendered, voc
+from picie_core.datasets import camvid, cityscapes, closeups, coco, folder, rendered, voc
 from picie_core.datasets.listing import Dataset
 from picie_core.datasets.problems import DataError
 
@@ -14,12 +14,15 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType(
         for dataset in (
             rendered.SCENES_A,
             rendered.SCENES_B,
+            closeups.DATASET,
             camvid.DATASET,
             coco.COCO27_DATASET,
             coco.COCO_STUFF15_DATASET,
+            coco.COCO81_DATASET,
             cityscapes.AUTHORS,
             cityscapes.STANDARD,
-            voc.DATASET,
+            voc.VOC2012,
+            voc.VOC2007,
             folder.DATASET,
         )
     }

@@ -1,5 +1,6 @@
-"""PASCAL VOC 2012 segmentation: background and 20 objects."""
+"""PASCAL VOC segmentation, 2012 and 2007: background and 20 objects."""
 
+from functools import partial
 from pathlib import Path
 
 from picie_core.classes import VOC21
@@ -13,18 +14,21 @@ VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainaug}.txt
 where a label pixel (its palette index) is 0 to 20 (the class) or 255 (void);
 the root may also be VOCdevkit or VOC2012"""
 
-_PUBLISHED = {"train": 1464, "val": 1449, "trainaug": 10582}
+_PUBLISHED = {
+    2012: {"train": 1464, "val": 1449, "trainaug": 10582},
+    2007: {"train": 209, "val": 213, "test": 210},
+}
 
 
-def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
+def list_split(root: Path, split: str, limit: int | None = None, year: int = 2012) -> Listing:
     """The images that ImageSets/Segmentation/SPLIT.txt names. trainaug: the 10,582 with labels from SBD."""
-    tops = [root / "VOCdevkit" / "VOC2012", root / "VOC2012", root]
+    tops = [root / "VOCdevkit" / f"VOC{year}", root / f"VOC{year}", root]
     top = next((top for top in tops if (top / "JPEGImages").exists()), tops[0])
     names = top / "ImageSets" / "Segmentation" / f"{split}.txt"
     labels = top / ("SegmentationClassAug" if split == "trainaug" else "SegmentationClass")
     require(top / "JPEGImages", labels, names)
     items = [FileItem(name, root, top / "JPEGImages" / f"{name}.jpg", labels / f"{name}.png") for name in _names(names)]
-    return Listing(items, True, VOC21, published=_PUBLISHED[split])
+    return Listing(items, True, VOC21, published=_PUBLISHED[year][split])
 
 
 def _names(file: Path) -> list[str]:
@@ -33,11 +37,20 @@ def _names(file: Path) -> list[str]:
     return [Path(line.split()[0]).stem for line in lines if line.strip()]
 
 
-DATASET = Dataset(
+VOC2012 = Dataset(
     "voc21",
     "PASCAL VOC 2012, background and 20 objects",
     list_split,
     LAYOUT,
     "voc",
     ("train", "val", "trainaug"),
+)
+
+VOC2007 = Dataset(
+    "voc21_2007",
+    "PASCAL VOC 2007, background and 20 objects; its test split is COMUS's Table 2",
+    partial(list_split, year=2007),
+    LAYOUT.replace("2012", "2007"),
+    "voc",
+    ("train", "val", "test"),
 )

@@ -6,7 +6,7 @@ two `yield`s.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -27,11 +27,13 @@ class Batch:
         images: uint8 (B, base_size, base_size, 3).
         indices: the images' numbers in the split, (B,) int64, on the host.
         labels: ground truth uint8 (B, base_size, base_size); None in a set without; only taught methods may look.
+        names: the images' names, B of them.
     """
 
     images: Tensor
     indices: np.ndarray
     labels: Tensor | None = None
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ class Method(nn.Module):
     learns: ClassVar[bool] = False
     """Whether there are epochs; a method that learns nothing has only `closing_passes`."""
 
+    rate_setting: ClassVar[str] = "learning_rate"
+    """Which setting is its optimiser's learning rate."""
+
     passes_an_epoch: int = 0
     """How many `passes` yields, for the progress bar."""
 
@@ -133,6 +138,19 @@ class Method(nn.Module):
         if self.final_prototypes is None:
             return {}
         return {"final": scores(self.embedding(images), self.final_prototypes, self.settings.logit_rule)}
+
+    def predict(self, images: Tensor, names: Sequence[str]) -> Mapping[str, Tensor]:
+        """`logits` of prepared images, whose names are known: what is scored."""
+        return self.logits(images)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take what this run needs from the weights of the run before (`Settings.previous`); called where there is
+        one, also when an interrupted run goes on."""
+
+    @classmethod
+    def inputs(cls, settings: Settings) -> str:
+        """Digest of files that the result depends on beside settings and data; "" where there are none."""
+        return ""
 
     def clusters(self, name: str) -> int:
         """How many clusters the set of predictions that `logits` calls `name` has."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,20 +26,24 @@ class Supervised(Method):
     clusters_at_the_end = False
     results_version = 2
 
+    shown: np.ndarray
+    """The numbers of the training images that are learned from; all of them."""
+
     def __init__(self, settings: Settings, num_images: int) -> None:
         super().__init__(settings, num_images)
-        self.network = network.build(settings)
-        head = network.classifier(self.network.channels, settings.num_clusters)
+        self.network = self.make(settings)
+        head = network.classifier(self.network.channels, self.clusters("final"))
         self.classifier = network.draw_classifier(head, (settings.seed, "head", "supervised"))
-        self.optimizers["network"] = torch.optim.Adam(self.learned(), lr=self.rate(settings))
+        self.optimizers["network"] = torch.optim.Adam(self.learned(), lr=getattr(settings, self.rate_setting))
+        self.shown = np.arange(num_images)
 
     def learned(self) -> Iterator[torch.nn.Parameter]:
         """What the labels teach: the network and the classifier."""
         return self.parameters()
 
-    def rate(self, settings: Settings) -> float:
-        """Adam's learning rate."""
-        return settings.learning_rate
+    def make(self, settings: Settings) -> network.Network:
+        """The network that is taught."""
+        return network.build(settings)
 
     def embedding(self, images: Tensor) -> Tensor:
         """Unit features of normalised images: (B, 3, S, S) -> (B, D, S/4, S/4)."""
@@ -48,7 +53,7 @@ class Supervised(Method):
         """One pass over images and labels."""
         s = self.settings
         self.train()
-        order = draws.permutation(self.num_images, (s.seed, "training order", epoch))
+        order = self.shown[draws.permutation(len(self.shown), (s.seed, "training order", epoch))]
 
         def learn(batch: Batch) -> Tensor:
             return self.loss(epoch, batch)
@@ -62,12 +67,8 @@ class Supervised(Method):
             SettingsError: the set has no labels, or more classes than `num_clusters`.
         """
         s = self.settings
-        if batch.labels is None:
-            raise SettingsError(
-                f"method = {s.method!r} needs labels, which this data set has not: choose another method"
-            )
-        images, labels = self.lesson(epoch, batch.images, batch.labels, batch)
-        strange = labels[(labels >= s.num_clusters) & (labels != VOID)]
+        images, labels = self.lesson(epoch, batch)
+        strange = labels[(labels >= self.clusters("final")) & (labels != VOID)]
         if len(strange):
             raise SettingsError(
                 f"num_clusters = {s.num_clusters}: the labels have class {int(strange.max())}; supervised training "
@@ -77,11 +78,23 @@ class Supervised(Method):
         logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
         return losses.supervised_loss(logits, labels)
 
-    def lesson(self, epoch: int, images: Tensor, labels: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def lesson(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """What is shown of a batch: view 1, normalised (B, 3, S, S), and the labels that it shows, (B, S, S)."""
         s = self.settings
-        pictures = views.picture(s, 1, epoch, images, batch.indices)
-        return views.plain(pictures, s.image_size), views.labels(s, epoch, labels, batch.indices)
+        pictures = views.picture(s, 1, epoch, batch.images, batch.indices)
+        return views.plain(pictures, s.image_size), views.labels(s, epoch, self.truth(batch), batch.indices)
+
+    def truth(self, batch: Batch) -> Tensor:
+        """What is learned of a batch: its ground truth, uint8 (B, base_size, base_size).
+
+        Raises:
+            SettingsError: there is none.
+        """
+        if batch.labels is None:
+            raise SettingsError(
+                f"method = {self.settings.method!r} needs labels, which this data set has not: choose another method"
+            )
+        return batch.labels
 
     def classify(self, images: Tensor) -> Tensor:
         """Logits of the classes for normalised images, (B, K, h, w)."""

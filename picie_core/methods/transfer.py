@@ -25,14 +25,11 @@ class Transfer(Supervised):
     code for it.
     """
 
-    def rate(self, settings: Settings) -> float:
-        """Adam's learning rate."""
-        return settings.transfer_learning_rate
+    rate_setting = "transfer_learning_rate"
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take the network, batch norm statistics among it, from the weights of a run (`records.Run.weights`)."""
-        prefix = "network."
-        self.network.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
+        self.network.load_state_dict(network.part(weights))
 
     def classify(self, images: Tensor) -> Tensor:
         """Logits of the classes for normalised images, (B, K, h, w)."""
@@ -61,10 +58,10 @@ class Probe(Transfer):
         self.network.eval()
         return self
 
-    def lesson(self, epoch: int, images: Tensor, labels: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def lesson(self, epoch: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """What is shown of a batch: the images as they are, and their labels, at the image size."""
         size = self.settings.image_size
-        return views.plain(images, size), views.nearest(labels, size)
+        return views.plain(batch.images, size), views.nearest(self.truth(batch), size)
 
 
 class Retraining(Transfer):

@@ -1,0 +1,62 @@
+"""DeepLabv3 with ResNet-50, the network that COMUS trains on its pseudo-masks."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from picie_core import draws
+from picie_core.settings import Settings, SettingsError
+
+WEIGHTS = "https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth"
+
+
+class DeepLab(nn.Module):
+    """torchvision's `deeplabv3_resnet50` up to its classifier: dilated ResNet-50 (stride 8), pyramid pooling.
+
+    Attributes:
+        channels: of the features, 256.
+    """
+
+    channels = 256
+
+    def __init__(self) -> None:
+        from torchvision.models.segmentation import deeplabv3_resnet50
+
+        super().__init__()
+        whole = deeplabv3_resnet50(weights=None, weights_backbone=None)
+        self.backbone = whole.backbone
+        self.head = nn.Sequential(*list(whole.classifier.children())[:-1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) -> raw features (B, 256, ceil(H / 8), ceil(W / 8))."""
+        return self.head(self.backbone(images.contiguous(memory_format=torch.channels_last))["out"])
+
+
+def build(settings: Settings) -> DeepLab:
+    """The network, its weights drawn from the run's seed, the ResNet's read from `comus_backbone_place` if given.
+
+    Raises:
+        SettingsError: there is no such file, or it holds the weights of another model.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(draws.seed((settings.seed, "deeplab")))
+        found = DeepLab()
+    if settings.comus_backbone_place is not None:
+        _load(found.backbone, settings.comus_backbone_place.expanduser())
+    return found.to(memory_format=torch.channels_last)
+
+
+def _load(backbone: nn.Module, file: Path) -> None:
+    if not file.is_file():
+        raise SettingsError(f"comus_backbone_place = {str(file)!r}: there is no such file; expected DINO's, {WEIGHTS}")
+    try:
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+        weights = {n: w for n, w in weights.items() if not n.startswith("fc.")}
+        backbone.load_state_dict(weights, strict=True)
+    except (RuntimeError, AttributeError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(
+            f"comus_backbone_place: {file} does not hold the weights of a ResNet-50 under torchvision's names "
+            f"({reason}); expected DINO's, {WEIGHTS}"
+        ) from error
