@@ -58,17 +58,17 @@ def sample(run: Run, data: Prepared, count: int, seed: int = 1) -> Pixels:
     return Pixels(np.concatenate(features), chosen.of(grid.clusters), classes, height)
 
 
-def flattened(pixels: Pixels, seed: int = 1) -> np.ndarray:
-    """t-SNE of the features (van der Maaten & Hinton 2008): (n, 2), neighbours in D dimensions near each other.
+def flattened(features: np.ndarray, seed: int = 1) -> np.ndarray:
+    """t-SNE of features (n, D) (van der Maaten & Hinton 2008): (n, 2), neighbours in D dimensions near each other.
 
-    Cosine distances, perplexity 30 (or a third of the pixels where they are few), begun from the main directions.
+    Cosine distances, perplexity 30 (or a third of the points where they are few), begun from the main directions.
     Distances between groups and the groups' sizes mean nothing.
     """
     from sklearn.manifold import TSNE  # seconds of import
 
-    perplexity = min(30, (len(pixels.features) - 1) / 3)
+    perplexity = min(30, (len(features) - 1) / 3)
     chosen = {"metric": "cosine", "init": "pca", "perplexity": perplexity, "random_state": seed, "n_jobs": 1}
-    return TSNE(**chosen).fit_transform(pixels.features)
+    return TSNE(**chosen).fit_transform(features)
 
 
 def maps(drawn: Mapping[str, tuple[Pixels, np.ndarray]], names: tuple[str, ...], palette: np.ndarray) -> Figure:

@@ -21,11 +21,11 @@ PACKAGE = ROOT / "picie_core"
 # A module, or a folder of modules, in each layer.
 LAYERS = (
     "places files provenance settings fields knobs combinations recipes classes draws allocator suggestions errors",
-    "scenes datasets views photometry geometry affine network deeplab dino saliency proposals descriptors discovery clustering losses mutual_information metrics partitions "
+    "scenes datasets views photometry geometry affine network deeplab dino saliency proposals descriptors laplacian discovery clustering losses mutual_information metrics partitions "
     "findings seeds selection records lock progress devices",
     "methods evaluation cells retrieval",
     "training traces",
-    "figures diagrams charts representation galleries tables published robustness grid execution segmentation "
+    "figures diagrams charts representation objects galleries tables published robustness grid execution segmentation "
     "publishing benchmark diagnosis report options cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}

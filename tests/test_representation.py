@@ -78,12 +78,12 @@ def test_the_map_keeps_groups_apart():
     features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
     n = len(features)
     pixels = Pixels(features, np.zeros(n, int), None, np.zeros(n))
-    at = representation.flattened(pixels)
+    at = representation.flattened(pixels.features)
     groups = at.reshape(3, 20, 2)
     spread = max(np.linalg.norm(group - group.mean(axis=0), axis=1).max() for group in groups)
     apart = min(np.linalg.norm(groups[i].mean(0) - groups[j].mean(0)) for i, j in ((0, 1), (0, 2), (1, 2)))
     assert apart > 2 * spread
-    assert np.array_equal(at, representation.flattened(pixels))
+    assert np.array_equal(at, representation.flattened(pixels.features))
 
 
 def test_the_figure_has_a_row_a_network_and_the_classes_that_occur():

@@ -13,8 +13,12 @@ from picie_core.settings import Settings
 METRICS = {
     "accuracy": "accuracy", "mIoU": "mean_iou",
     "C-accuracy": "accuracy, clustered", "C-mIoU": "mean_iou, clustered",
+    "mIoU of objects": "mean_iou, objects", "mIoU of objects, by vote": "mean_iou, objects, majority vote",
 }  # fmt: skip
-"""What a published table calls a score -> what `records.tidy` does."""
+"""What a table calls a score -> what `records.tidy` does."""
+
+PUBLISHED = {"mIoU of objects": "mIoU", "mIoU of objects, by vote": "mIoU"}
+"""What a published table calls a score, where it has another name: all of COMUS's are of objects."""
 
 SCORES = ("accuracy", "mIoU")
 """The scores that every run has."""
@@ -44,23 +48,24 @@ def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.
 
     Args:
         grid, tidy: see `scores`.
-        shown: which of `METRICS`, mIoU among them.
+        shown: which of `METRICS`.
 
     Returns:
-        Columns row, seeds, then for each score: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU
-        (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is published; runs (see
+        Columns row, seeds, then for each score: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU,
+        or the first that is shown (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is published; runs (see
         `provenance`).
     """
     found = []
     ours = {name: scores(grid, tidy, METRICS[name]) for name in shown}
+    main = "mIoU" if "mIoU" in shown else shown[0]
     for row in grid.rows:
         values = {name: list(ours[name][row.name].values()) for name in shown}
-        line: dict[str, Any] = {"row": row.name, "seeds": ", ".join(map(str, ours["mIoU"][row.name])) or "not run"}
+        line: dict[str, Any] = {"row": row.name, "seeds": ", ".join(map(str, ours[main][row.name])) or "not run"}
         for name in shown:
             line[name] = tables.mean_and_interval(values[name])
             line[f"{name}, paper"] = number(row, name)
-        judged = published.verdict(values["mIoU"], line["mIoU, paper"], _same_data(row)) if row.published else ""
-        found.append(line | {"verdict": judged, provenance.COLUMN: _behind(ours["mIoU"], row)})
+        judged = published.verdict(values[main], line[f"{main}, paper"], _same_data(row)) if row.published else ""
+        found.append(line | {"verdict": judged, provenance.COLUMN: _behind(ours[main], row)})
     return pd.DataFrame(found)
 
 
@@ -142,7 +147,7 @@ def number(row: Row, score: str) -> float:
     for name in ("method", "setting"):
         if name in row.published:
             table = table.loc[table[name] == row.published[name]]
-    values: Sequence[float] = table.loc[table["metric"] == score, "value"].tolist()
+    values: Sequence[float] = table.loc[table["metric"] == PUBLISHED.get(score, score), "value"].tolist()
     return values[0] if values else math.nan
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from picie_core import descriptors, dino, discovery, draws, proposals, saliency, views
 from picie_core.methods.method import Batch, Method, Pass
-from picie_core.settings import Settings, SettingsError
+from picie_core.settings import Settings
 
 
 class Pseudomasks(Method):
@@ -71,13 +71,13 @@ class Pseudomasks(Method):
         distances[large] = torch.from_numpy(discovered.distances).float()
         self.masks, self.features = masks.to(device), features.to(device)
         self.clusters_of, self.distances = clusters.to(device), distances.to(device)
-        self.record |= {"proposals": int(large.sum()), "graph_components": discovered.graph_components}
+        self.record |= {"proposals": int(large.sum()), "graph_parts": discovered.parts or 0}
 
     def propose(self, images: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """The proposal of each normalised image (B, 3, S, S).
 
         Returns:
-            bool (B, S, S), its mask, empty where it is too small; bool (B,), whether there is one; float32 (B, D), the
+            bool (B, S, S), its mask, empty where there is none or it is too small; bool (B,), whether there is one; float32 (B, D), the
             unit feature of what lies in its box, zeros where there is none.
         """
         s = self.settings
@@ -87,6 +87,7 @@ class Pseudomasks(Method):
         features = images.new_zeros(len(images), self.descriptor.width)
         if large.any():
             features[large] = self.descriptor(proposals.crop(images[large], boxes[large], s.comus_crop_size))
+        large &= features.any(dim=1)  # a crop of one colour has no gradients to describe it by
         return masks & large[:, None, None], large, features
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
@@ -113,17 +114,11 @@ class Pseudomasks(Method):
 
     def _discover(self, features: np.ndarray) -> discovery.Discovery:
         s = self.settings
-        if len(features) < s.num_clusters:
-            raise SettingsError(
-                f"num_clusters = {s.num_clusters}: only {len(features)} of {self.num_images} images have a proposal. "
-                f"Give fewer clusters, more images, another comus_saliency (now {s.comus_saliency!r}), or a lower "
-                f"comus_threshold ({s.comus_threshold:g}) or comus_smallest ({s.comus_smallest:g})"
-            )
         return discovery.discover(
             features,
             s.num_clusters,
             method=s.comus_clustering,
-            components=s.comus_components or s.num_clusters,
+            components=s.comus_components,
             neighbors=s.comus_neighbors,
             restarts=s.comus_restarts,
             seed=draws.seed((s.seed, "discovery")),
