@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def segment(
     """
     files = _listed(images)
     places = _places(files, images, out)
-    k = run.settings.num_clusters
+    k = run.settings.predicted_clusters
     if strange := sorted(n for n in names or {} if not 0 <= n < k):
         raise DataError(f"a name for cluster {', '.join(map(str, strange))}: this run has clusters 0 to {k - 1}")
     method, fabric = training.restore(run)
@@ -111,8 +112,8 @@ def segment_image(method: Method, image: np.ndarray, short_side: int, device: to
     pixels = F.interpolate(pixels, size=(4 * down, 4 * across), mode="bilinear", antialias=True, align_corners=False)
     pixels = F.pad(pixels, (0, -4 * across % 32, 0, -4 * down % 32), mode="replicate")
     logits = method.logits(views.normalise(pixels))["final"].float()
-    cell = pixels.shape[-1] // logits.shape[-1]  # 4, or 1 for methods that look at the pixels themselves
-    logits = logits[..., : 4 * down // cell, : 4 * across // cell]
+    cell = pixels.shape[-1] // logits.shape[-1]  # 4; 8 of DeepLabv3; 1 for methods that look at the pixels themselves
+    logits = logits[..., : math.ceil(4 * down / cell), : math.ceil(4 * across / cell)]
     clusters = np.empty((height, width), dtype=np.uint8 if logits.shape[1] <= 256 else np.uint16)
     for rows in _strips(height, width * logits.shape[1]):
         clusters[rows] = _upsampled(logits, rows, height, width).argmax(dim=1)[0].cpu().numpy()
@@ -121,7 +122,7 @@ def segment_image(method: Method, image: np.ndarray, short_side: int, device: to
 
 def cluster_colors(run: Run) -> np.ndarray:
     """A colour for each cluster, uint8 (K, 3): its class's where it was matched to one of the data set's table."""
-    k = run.settings.num_clusters
+    k = run.settings.predicted_clusters
     palette = figures.colors(k)
     if run.confusion is None or run.classes is None:
         return palette

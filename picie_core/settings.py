@@ -81,6 +81,11 @@ class Settings(Fields):
         return type(self)(**(kept | {"method": method} | changes))
 
     @property
+    def predicted_clusters(self) -> int:
+        """K, and one more for the background where objects alone are clustered."""
+        return self.num_clusters + (self.method in recipes.OBJECTS)
+
+    @property
     def own_epochs(self) -> int:
         """Of the run's own training, not of those it starts from."""
         if self.method == "comus":

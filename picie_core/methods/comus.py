@@ -49,10 +49,6 @@ class Comus(Supervised):
         clusters, distances = (weights[name].numpy()[proposed] for name in ("clusters_of", "distances"))
         self.shown = proposed[discovery.kept(clusters, distances, s.comus_filtered)]
 
-    def clusters(self, name: str) -> int:
-        """K and the background."""
-        return self.settings.num_clusters + 1
-
     @torch.no_grad()
     def truth(self, batch: Batch) -> Tensor:
         """The pseudo-masks of a batch, uint8 (B, base_size, base_size), 0 the background."""

@@ -154,7 +154,7 @@ class Method(nn.Module):
 
     def clusters(self, name: str) -> int:
         """How many clusters the set of predictions that `logits` calls `name` has."""
-        return self.settings.num_clusters
+        return self.settings.predicted_clusters
 
     def kmeans(self, k: int, *key: int | str) -> MiniBatchKMeans:
         """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`."""

@@ -48,10 +48,6 @@ class Pseudomasks(Method):
         """Take the network that describes proposals from the weights of a run."""
         self.descriptor.start_from(weights)
 
-    def clusters(self, name: str) -> int:
-        """K and the background."""
-        return self.settings.num_clusters + 1
-
     def closing_passes(self) -> Iterator[Pass]:
         """One: proposals and their features; then they are clustered."""
         s = self.settings
