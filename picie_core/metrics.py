@@ -60,8 +60,7 @@ def match_iou(matrix: np.ndarray) -> np.ndarray:
     Returns:
         As `match`.
     """
-    union = matrix.sum(axis=1, keepdims=True) + matrix.sum(axis=0) - matrix
-    return _assigned(np.divide(matrix, union, out=np.zeros(matrix.shape), where=union > 0))
+    return _assigned(_pair_iou(matrix))
 
 
 def majority(matrix: np.ndarray) -> np.ndarray:
@@ -77,6 +76,23 @@ def majority(matrix: np.ndarray) -> np.ndarray:
         The class of each cluster, (clusters,) int64; of two with as many pixels the first; -1 for an empty cluster.
     """
     return np.where(matrix.sum(axis=0) > 0, matrix.argmax(axis=0), -1)
+
+
+def majority_iou(matrix: np.ndarray) -> np.ndarray:
+    """Vote by IoU: the class with which a cluster alone has the highest IoU (see `match_iou`), so that clusters may
+    share a class (COMUS, section 4.5 and Table 8; "majority" in the release).
+
+    For clusters that outnumber the classes. A small class that lies in a cluster whole can win it against a large one
+    with more of its pixels. As with `majority`, more clusters alone score higher. (The release has an empty cluster
+    vote for the first class, to which it adds no pixel.)
+
+    Args:
+        matrix: (classes, clusters) counts.
+
+    Returns:
+        As `majority`.
+    """
+    return np.where(matrix.sum(axis=0) > 0, _pair_iou(matrix).argmax(axis=0), -1)
 
 
 def identity(matrix: np.ndarray) -> np.ndarray:
@@ -178,6 +194,12 @@ def _assigned(gain: np.ndarray) -> np.ndarray:
     classes = np.full(gain.shape[1], -1)
     classes[columns] = rows
     return classes
+
+
+def _pair_iou(matrix: np.ndarray) -> np.ndarray:
+    """IoU of every class with every cluster alone, (classes, clusters), 0 to 1; 0 where both are empty."""
+    union = matrix.sum(axis=1, keepdims=True) + matrix.sum(axis=0) - matrix
+    return np.divide(matrix, union, out=np.zeros(matrix.shape), where=union > 0)
 
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Scores of things and of stuff apart (Table 2): three definitions, all in class order.
+"""Scores of things and of stuff apart (Table 2): three definitions, in class order; and of things on one background.
 
 The paper computes the confusion matrix of all classes once, matches once, and then partitions the matrix; how, it does
 not say. Notation of the formulas: S is the set of classes; N_cd counts the pixels of class c whose cluster matches
@@ -101,6 +101,107 @@ def things_and_stuff(
         for name, definition in DEFINITIONS.items()
         if members
     }
+
+
+def objects(matrix: np.ndarray, things: Collection[int]) -> np.ndarray:
+    """The classes as COMUS knows them: everything that is no thing is background.
+
+    Scored by `metrics.match_iou`, or `metrics.majority_iou` where there are more clusters, this is COMUS's protocol for
+    the clusters of any method: one cluster of stuff at most can be the background under the former.
+
+    Args:
+        matrix: (classes, clusters) counts.
+        things: class indices, as `ClassTable.things`.
+
+    Returns:
+        (1 + T, clusters) counts: the rows of stuff added up, then those of the T things in ascending order.
+
+    Raises:
+        ValueError: there is no thing, or what is no class.
+    """
+    chosen = _chosen(things, len(matrix))
+    return np.vstack([np.delete(matrix, chosen, axis=0).sum(axis=0, dtype=matrix.dtype), matrix[chosen]])
+
+
+def object_classes(classes: np.ndarray, things: Collection[int]) -> np.ndarray:
+    """The rows of `objects` for clusters that are known to be classes.
+
+    Args:
+        classes: the class of each cluster, -1 for none.
+        things: as in `objects`.
+
+    Returns:
+        (clusters,) int64: 0 for stuff, 1..T for things, -1 for none.
+    """
+    ordered = np.array(sorted(things), dtype=np.int64)
+    return np.where(classes < 0, -1, np.where(np.isin(classes, ordered), 1 + np.searchsorted(ordered, classes), 0))
+
+
+def foreground_iou(matrix: np.ndarray, things: Collection[int]) -> float:
+    """IoU of salient masks with the things, whatever their class (COMUS, Table 6): tp / (tp + fp + fn), in percent.
+
+    Over the pixels of all images together, as every score here, and not a mean of images (the paper does not say
+    which); void pixels are left out.
+
+    Args:
+        matrix: (classes, 2) counts of pixels that are not salient and that are, added up over images:
+            `metrics.confusion(labels, mask.astype(int), classes, 2)`.
+        things: as in `objects`.
+
+    Returns:
+        nan where nothing is a thing or salient.
+
+    Raises:
+        ValueError: the matrix has not two columns; or as `objects`.
+    """
+    if matrix.ndim != 2 or matrix.shape[1] != 2:
+        raise ValueError(f"counts of shape {matrix.shape}: expected (classes, 2), of pixels not salient and salient")
+    chosen = _chosen(things, len(matrix))
+    missed, hits = matrix[chosen].sum(axis=0)
+    union = missed + matrix[:, 1].sum()
+    return float(100.0 * hits / union) if union else float("nan")
+
+
+def shared(
+    matrix: np.ndarray, learned: ClassTable, scored: ClassTable, same: Mapping[str, str] = MappingProxyType({})
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Clusters learned on one data set, scored on another by the things that both have (COMUS, Table 4).
+
+    Everything else of the data set that is scored, stuff and other things, is background.
+
+    Args:
+        matrix: (classes of `scored`, clusters) counts of the run's predictions on the other data set.
+        learned: the classes of the data set that the run was trained on.
+        scored: those of the data set that it is scored on.
+        same: things of `learned` -> what `scored` calls them, where the names differ by more than their case (VOC's
+            `aeroplane` is COCO's `airplane`).
+
+    Returns:
+        (1 + T, clusters) counts, background first, then the T shared things in the order of `learned`; and the names of
+        its rows, those of `learned`.
+
+    Raises:
+        ValueError: the matrix is not of the classes of `scored`; no thing is shared; `same` names what is no thing; or
+            two things of one data set would be the same of the other.
+    """
+    if len(matrix) != len(scored):
+        raise ValueError(f"a confusion matrix of {len(matrix)} classes where {scored.name} has {len(scored)}")
+    theirs = {scored.names[c].casefold(): c for c in scored.things}
+    ours = {learned.names[c]: same.get(learned.names[c], learned.names[c]).casefold() for c in sorted(learned.things)}
+    if strange := [f"{a} = {b}" for a, b in same.items() if a not in ours or b.casefold() not in theirs]:
+        raise ValueError(
+            f"{', '.join(strange)}: expected things of {learned.name} ({', '.join(ours)}) = things of {scored.name} "
+            f"({', '.join(scored.names[c] for c in sorted(scored.things))})"
+        )
+    rows = {name: theirs[other] for name, other in ours.items() if other in theirs}
+    if not rows or len(set(rows.values())) < len(rows):
+        raise ValueError(
+            f"things of {learned.name} and what {scored.name} calls them: {rows or 'none in common'}; expected one or "
+            "more, each another. Give `same` for names that differ"
+        )
+    kept = list(rows.values())
+    background = np.delete(matrix, kept, axis=0).sum(axis=0, dtype=matrix.dtype)
+    return np.vstack([background, matrix[kept]]), ("background", *rows)
 
 
 def _counts(

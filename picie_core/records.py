@@ -27,8 +27,8 @@ from torch import Tensor
 
 from picie_core.classes import ClassTable
 from picie_core.files import write, write_json
-from picie_core.metrics import MATCHINGS, Scores, identity, majority, match, score
-from picie_core.partitions import things_and_stuff
+from picie_core.metrics import MATCHINGS, Scores, identity, majority, majority_iou, match, match_iou, score
+from picie_core.partitions import object_classes, objects, things_and_stuff
 from picie_core.recipes import OBJECTS
 from picie_core.settings import TAUGHT, Settings
 
@@ -137,7 +137,9 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
         `digest`), metric and value (percent). The metrics of a scored run: `accuracy` and `mean_iou`, of all classes
         with clusters matched by pixels, are what counts. Further ones are named by what differs: the matching
         (`mean_iou, majority vote`), the predictions (`mean_iou, clustered` of a re-training), or, where a data set has
-        both, the partition and its definition (`accuracy, things (block)`).
+        both things and stuff, the partition and its definition (`accuracy, things (block)`) or COMUS's protocol
+        (`mean_iou, objects`: things on one background, matched by IoU; `mean_iou, objects, majority vote`: each cluster
+        votes by IoU). What was taught the classes is matched by none of these.
     """
     rows = []
     for run in runs:
@@ -264,4 +266,15 @@ def _every_score(run: Run) -> dict[str, Scores]:
     if run.classes and run.classes.things and run.classes.stuff:
         parts = things_and_stuff(run.confusion, run.classes, classes_of(run.settings, run.confusion))
         found |= {f", {part} ({definition})": scores for (part, definition), scores in parts.items()}
+        found |= _scores_of_objects(run.settings, run.confusion, run.classes.things)
     return found
+
+
+def _scores_of_objects(settings: Settings, matrix: np.ndarray, things: frozenset[int]) -> dict[str, Scores]:
+    counts = objects(matrix, things)
+    if settings.method in TAUGHT:
+        return {", objects": score(counts, object_classes(classes_of(settings, matrix), things))}
+    return {
+        ", objects": score(counts, match_iou(counts)),
+        ", objects, majority vote": score(counts, majority_iou(counts)),
+    }

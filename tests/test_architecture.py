@@ -21,8 +21,9 @@ PACKAGE = ROOT / "picie_core"
 # A module, or a folder of modules, in each layer.
 LAYERS = (
     "places files provenance settings fields knobs combinations recipes classes draws allocator suggestions errors",
-    "scenes datasets views photometry geometry affine network deeplab dino saliency proposals descriptors laplacian discovery clustering losses mutual_information metrics partitions "
-    "findings seeds selection records lock progress devices",
+    "scenes datasets views photometry geometry affine network deeplab dino weights saliency proposals descriptors "
+    "clustering laplacian discovery granularity losses mutual_information metrics partitions categories findings seeds "
+    "selection records lock progress devices",
     "methods evaluation cells retrieval",
     "training traces",
     "figures diagrams charts representation objects galleries tables published robustness grid execution segmentation "

@@ -119,6 +119,27 @@ def test_majority_by_hand():
     assert metrics.majority(np.array([[1, 5, 0], [2, 4, 0]])).tolist() == [1, 0, -1]
 
 
+def test_the_vote_by_iou_by_hand():
+    # cluster 0: 10 / 110 of class 0 against 5 / 11 of class 1, which is small; cluster 1: 90 / 100 against 1 / 96
+    matrix = np.array([[10, 90, 0], [5, 1, 0]])
+    assert metrics.majority(matrix).tolist() == [0, 0, -1]
+    assert metrics.majority_iou(matrix).tolist() == [1, 0, -1]
+    # both clusters for class 1, and none for class 0, whose pixels are fewer in each
+    assert metrics.majority_iou(np.array([[1, 1], [6, 7]])).tolist() == [1, 1]
+    # by Dice or by share of the cluster it would not be: 8 / 28 of class 0 against 4 / 15 of class 1
+    assert metrics.majority_iou(np.array([[8, 17], [4, 0], [0, 9]])).tolist() == [1, 0]
+
+
+@given(counts)
+def test_the_vote_by_iou_is_the_best_class_of_each_cluster(matrix):
+    for k, found in enumerate(metrics.majority_iou(matrix)):
+        ious = []
+        for c in range(len(matrix)):
+            union = matrix[c].sum() + matrix[:, k].sum() - matrix[c, k]
+            ious.append(matrix[c, k] / union if union else 0)
+        assert found == (ious.index(max(ious)) if matrix[:, k].sum() else -1)
+
+
 def test_many_clusters_by_majority_by_hand():
     matrix = np.array([[4, 0, 3, 0, 0], [1, 6, 2, 0, 0], [0, 2, 2, 0, 0]])  # votes: 0, 1, 0, none, none
     scores = metrics.score(matrix, metrics.majority(matrix))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from picie_core import metrics, partitions, published
-from picie_core.classes import COCO27, COCO_STUFF15, SCENES
+from picie_core.classes import CAMVID, CITYSCAPES27, COCO27, COCO_STUFF15, SCENES, VOC21
 
 # Four classes in four clusters, 0 and 1 are S; clusters 0, 1, 2, 3 match classes 1, 0, 3, 2.
 MATRIX = np.array([[2, 6, 1, 1], [9, 0, 0, 3], [0, 2, 1, 4], [4, 0, 8, 0]])
@@ -170,3 +170,91 @@ def test_what_is_no_partition_is_refused():
     for members in ([], [0, 4], [-1]):
         with pytest.raises(ValueError, match="one or more of 0 to 3"):
             partitions.block(MATRIX, CLASSES, members)
+
+
+# -- things on one background
+
+
+def test_objects_by_hand():
+    matrix = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]])
+    found = partitions.objects(matrix, {3, 1})
+    assert found.tolist() == [[8, 10, 12], [4, 5, 6], [10, 11, 12]]
+    assert found.dtype == matrix.dtype
+    assert partitions.objects(matrix, range(4)).tolist() == [[0, 0, 0], *matrix.tolist()]
+    assert partitions.object_classes(np.array([3, -1, 0, 1, 2]), {3, 1}).tolist() == [2, -1, 0, 1, 0]
+    for things in ([], [4], [-1, 0]):
+        with pytest.raises(ValueError, match="one or more of 0 to 3"):
+            partitions.objects(matrix, things)
+
+
+@given(cases)
+def test_objects_are_scored_as_if_the_labels_had_been_folded(case):
+    matrix, classes, things = case
+    folded = {c: 1 + sorted(things).index(c) if c in things else 0 for c in range(len(matrix))}
+    expected = np.zeros((1 + len(things), matrix.shape[1]), dtype=np.int64)
+    for c, k in itertools.product(range(len(matrix)), range(matrix.shape[1])):
+        expected[folded[c], k] += matrix[c, k]
+    np.testing.assert_array_equal(partitions.objects(matrix, things), expected)
+    assert partitions.object_classes(classes, things).tolist() == [folded.get(c, -1) for c in classes.tolist()]
+
+
+def test_the_background_of_voc_is_a_row_already():
+    matrix = np.random.default_rng(0).integers(0, 99, (21, 30))
+    np.testing.assert_array_equal(partitions.objects(matrix, VOC21.things), matrix)
+
+
+def test_the_foreground_by_hand():
+    """Of two images, added up: masks of 1 and of 3 pixels, things (classes 1 and 2) in 2 and 3 places, 255 nowhere."""
+    labels = [np.array([[0, 1], [2, 255]]), np.array([[1, 1], [2, 0]])]
+    masks = [np.array([[0, 1], [0, 1]]), np.array([[1, 1], [0, 1]])]
+    counts = sum(metrics.confusion(a, b, 3, 2) for a, b in zip(labels, masks, strict=True))
+    assert partitions.foreground_iou(counts, {1, 2}) == pytest.approx(100 * 3 / 6)
+    assert partitions.foreground_iou(counts, {2}) == 0
+    assert partitions.foreground_iou(np.array([[5, 0], [0, 7]]), {1}) == 100
+    assert np.isnan(partitions.foreground_iou(np.array([[5, 0], [0, 0]]), {1}))
+    with pytest.raises(ValueError, match=r"shape \(3, 4\): expected \(classes, 2\)"):
+        partitions.foreground_iou(np.zeros((3, 4)), {1})
+
+
+def test_shared_things_by_hand():
+    """Of Cityscapes, by a run on scenes: car and person, in the order of scenes; everything else is background."""
+    matrix = np.arange(27 * 2).reshape(27, 2)
+    found, names = partitions.shared(matrix, SCENES, CITYSCAPES27)
+    car, person = (CITYSCAPES27.names.index(name) for name in ("car", "person"))
+    assert names == ("background", "car", "person")
+    assert found[1:].tolist() == matrix[[car, person]].tolist()
+    assert found.sum(axis=0).tolist() == matrix.sum(axis=0).tolist()
+
+
+def test_shared_things_whose_names_differ():
+    matrix = np.arange(11 * 3).reshape(11, 3)
+    assert partitions.shared(matrix, SCENES, CAMVID)[1] == ("background", "car")  # CamVid's "Car"
+    found, names = partitions.shared(matrix, SCENES, CAMVID, {"person": "Pedestrian"})
+    assert names == ("background", "car", "person")
+    assert found[1:].tolist() == matrix[[8, 9]].tolist()
+
+
+def test_the_same_data_set_shares_all_its_things():
+    matrix = np.random.default_rng(0).integers(0, 9, (12, 5))
+    np.testing.assert_array_equal(
+        partitions.shared(matrix, SCENES, SCENES)[0], partitions.objects(matrix, SCENES.things)
+    )
+
+
+@pytest.mark.parametrize(
+    ("learned", "same", "words"),
+    [
+        (COCO27, {}, "none in common"),
+        (SCENES, {"horse": "Car"}, "horse = Car: expected things of scenes"),
+        (SCENES, {"car": "Sky"}, "car = Sky"),
+        (SCENES, {"person": "Car"}, "each another"),
+    ],
+)
+def test_what_shares_no_things(learned, same, words):
+    with pytest.raises(ValueError, match=words):
+        partitions.shared(np.zeros((11, 3), int), learned, CAMVID, same)
+
+
+def test_a_matrix_of_another_data_set_shares_nothing():
+    with pytest.raises(ValueError, match="12 classes where camvid has 11"):
+        partitions.shared(np.zeros((12, 3), int), SCENES, CAMVID)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tiny_runs import die, watch_disk
 
 from picie_core import classes, records
-from picie_core.metrics import majority, match_iou, score
-from picie_core.partitions import things_and_stuff
+from picie_core.metrics import majority, majority_iou, match_iou, score
+from picie_core.partitions import objects, things_and_stuff
 from picie_core.settings import Settings
 
 # A forked process dies as a whole where it is told to; it neither draws with torch nor comes back.
@@ -347,12 +347,35 @@ def test_tidy_names_every_other_score_by_what_differs(tmp_path):
     found = records.tidy([records.load(folder)]).set_index("metric")["value"]
     vote = score(matrix, majority(matrix))
     parts = things_and_stuff(matrix, table)
-    assert len(found) == 2 * (3 + 6)
+    assert len(found) == 2 * (3 + 6 + 2)
     assert found["accuracy"] == score(matrix).accuracy
     assert found["accuracy, majority vote"] == vote.accuracy > found["accuracy"]
     assert found["mean_iou, Hungarian by IoU"] == score(matrix, match_iou(matrix)).mean_iou
     assert found["mean_iou, things (block)"] == parts["things", "block"].mean_iou
     assert found["accuracy, stuff (class mean)"] == parts["stuff", "class mean"].accuracy
+    counts = objects(matrix, table.things)
+    assert found["mean_iou, objects"] == score(counts, match_iou(counts)).mean_iou
+    assert found["accuracy, objects"] == score(counts, match_iou(counts)).accuracy
+    assert found["mean_iou, objects, majority vote"] == score(counts, majority_iou(counts)).mean_iou
+    assert found["mean_iou, objects, majority vote"] != score(counts, majority(counts)).mean_iou
+
+
+def test_what_was_taught_the_classes_keeps_them_among_objects(tmp_path):
+    table = classes.table("camvid")
+    matrix = np.random.default_rng(0).integers(1, 99, (11, 11))
+    settings = Settings(method="supervised", num_clusters=11)
+    run = records.load(finished_run(tmp_path / "run", settings, matrix, classes=table.to_dict()))
+    found = records.tidy([run]).set_index("metric")["value"]
+    square = np.vstack([matrix[:8].sum(axis=0), matrix[8:]])
+    square = np.hstack([square[:, :8].sum(axis=1, keepdims=True), square[:, 8:]])
+    assert found["mean_iou, objects"] == score(square, np.arange(4)).mean_iou
+    assert found["accuracy, objects"] == pytest.approx(100 * np.trace(square) / square.sum())
+    assert not any("majority" in metric for metric in found.index)
+
+
+def test_without_things_or_without_stuff_there_are_no_objects(tmp_path):
+    folder = finished_run(tmp_path / "run", matrix=np.eye(15, dtype=int), classes=classes.COCO_STUFF15.to_dict())
+    assert not any("objects" in metric for metric in records.tidy([records.load(folder)])["metric"])
 
 
 @pytest.mark.parametrize(
