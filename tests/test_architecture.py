@@ -22,7 +22,7 @@ PACKAGE = ROOT / "picie_core"
 LAYERS = (
     "places files provenance settings fields knobs combinations recipes classes draws allocator suggestions errors",
     "scenes datasets views photometry geometry affine network clustering losses mutual_information metrics partitions "
-    "findings seeds selection records lock progress devices",
+    "findings seeds selection records lock progress devices weights dino saliency",
     "methods evaluation cells retrieval",
     "training traces",
     "figures diagrams charts representation galleries tables published robustness grid execution segmentation "
