@@ -56,7 +56,7 @@ def prepare(
     """
     dataset = registry.find(name)
     _check(dataset, split, size, limit, on_bad_image, workers)
-    place = _root(dataset, root)
+    place = folder_of(dataset, root)
     listing = _listed(dataset, place, split, limit)
     items = _spread(listing.items, limit)
     orphans = [] if limit else list(listing.orphans)
@@ -106,7 +106,12 @@ def _check(dataset: Dataset, split: str, size: int, limit: int | None, on_bad_im
             raise DataError(f"{what} is {value}; expected at least 1" + (f" and at most {most}" if most else ""))
 
 
-def _root(dataset: Dataset, root: Path | str | None) -> Path:
+def folder_of(dataset: Dataset, root: Path | str | None) -> Path:
+    """The folder of a data set: `root`, or its usual place where that is None.
+
+    Raises:
+        DataError: it has no usual place.
+    """
     if root is not None:
         return Path(root).expanduser().resolve()
     if dataset.layout and dataset.folder is None:

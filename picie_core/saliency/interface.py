@@ -1,0 +1,61 @@
+"""What every kind of saliency is: a map of the image, and the mask above a threshold."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Saliency(nn.Module):
+    """Where in an image an object lies, found without labels."""
+
+    def forward(self, images: Tensor, names: Sequence[str]) -> Tensor:
+        """The saliency of every pixel.
+
+        Args:
+            images: normalised (`views.normalise`), float32 (B, 3, S, S).
+            names: the B images' names in their data set.
+
+        Returns:
+            float32 (B, S, S), of any range: `masks` scales it.
+        """
+        raise NotImplementedError
+
+
+def scaled(maps: Tensor, scaling: str = "image") -> Tensor:
+    """Saliency maps from 0 to 1: (m - min) / (max - min).
+
+    Args:
+        maps: (B, S, S).
+        scaling: least and greatest of each image ("image"), or of all that are given ("batch": COMUS's release, where
+            an image's mask therefore depends on the images beside it).
+
+    Returns:
+        As `maps`; 0 throughout where all values are the same.
+    """
+    over = (0, 1, 2) if scaling == "batch" else (1, 2)
+    low, high = maps.amin(over, keepdim=True), maps.amax(over, keepdim=True)
+    span = high - low
+    return ((maps - low) / span.where(span > 0, 1)).clamp(0, 1)
+
+
+def masks(maps: Tensor, threshold: float, scaling: str) -> Tensor:
+    """The salient pixels: those of the scaled map above the threshold.
+
+    Args:
+        maps: (B, S, S) of a `Saliency`, any range.
+        threshold: 0 to 1 (`comus_threshold`).
+        scaling: "image" or "batch" (`comus_scaling`), as in `scaled`.
+
+    Returns:
+        bool (B, S, S). A constant map, which prefers no pixel, has no salient one, whatever its value.
+
+    Raises:
+        ValueError: maps that are not (B, S, S) or hold values that are not finite, or a scaling that does not exist.
+    """
+    if maps.ndim != 3:
+        raise ValueError(f"saliency maps are {tuple(maps.shape)}; expected (images, rows, columns)")
+    if scaling not in ("image", "batch"):
+        raise ValueError(f"scaling is {scaling!r}; expected 'image' or 'batch'")
+    if not maps.isfinite().all():
+        raise ValueError("saliency maps hold values that are not finite: check the images and the weights behind them")
+    return scaled(maps, scaling) > threshold

@@ -1,0 +1,160 @@
+"""Masks that somebody made before: a folder of them, named as the images are."""
+
+import hashlib
+import io
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from picie_core import weights
+from picie_core.classes import VOID
+from picie_core.datasets import decoding, framing, preparing, registry
+from picie_core.datasets.listing import IMAGE_SUFFIXES, FileItem, MissingFolders
+from picie_core.datasets.problems import DataError, Unusable
+from picie_core.saliency.interface import Saliency
+from picie_core.settings import Settings, SettingsError
+
+_log = logging.getLogger(__name__)
+_SETTING = "comus_saliency_place"
+
+
+class Ready(Saliency):
+    """Masks from PNG files, framed as the data set's labels are.
+
+    The mask of the image NAME is NAME.png in the folder, or below it where NAME has folders; an image's own ending, if
+    NAME has one, may be left out (a/b.jpg: a/b.png or a/b.jpg.png). It is grey, of any depth (0 and 255, 0 and 1, a
+    soft map), or has three equal channels. Black beyond the image where the framing pads.
+
+    A mask must be as large as its image. That is checked where the images' files are (`data_root`); of rendered scenes
+    a mask must be square. Where the images are not at hand any more, a warning says that sizes are not checked.
+
+    Args:
+        settings: `comus_saliency_place` (the folder), `dataset`, `data_root`.
+
+    Raises:
+        SettingsError: there is no such folder.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.folder = _folder(settings)
+        self.dataset = registry.find(settings.dataset)
+        self.root = settings.data_root
+
+    def forward(self, images: Tensor, names: Sequence[str]) -> Tensor:
+        """The masks of the images (B, 3, S, S), by their names: float32 (B, S, S), 0 to 255, on the images' device.
+
+        Raises:
+            DataError: masks that are missing, do not decode, or are not of their image's size.
+        """
+        files = [self._file(name) for name in names]
+        missing = [place for place, name in zip(files, names, strict=True) if not place.is_file()]
+        if missing:
+            more = f", and {len(missing) - 1} more of the {len(names)} that are needed now" if len(missing) > 1 else ""
+            raise DataError(
+                f"{_SETTING}: no mask at {missing[0]}{more}. Expected a PNG file for each image, named as the image is"
+            )
+        size = images.shape[-1]
+        maps = [self._framed(file, name, size) for file, name in zip(files, names, strict=True)]
+        return torch.from_numpy(np.stack(maps)).to(images.device, torch.float32)
+
+    def _file(self, name: str) -> Path:
+        """The file of a mask, whether it is there or not."""
+        whole = self.folder / f"{name}.png"
+        bare = self.folder / name
+        if bare.suffix.lower() in IMAGE_SUFFIXES and not whole.is_file():
+            return bare.with_suffix(".png")
+        return whole
+
+    def _framed(self, file: Path, name: str, size: int) -> np.ndarray:
+        try:
+            mask = read(file.read_bytes())
+        except (Unusable, OSError) as error:
+            raise DataError(f"{_SETTING}: the mask {file}: {error}; replace it") from error
+        height, width = mask.shape
+        wanted = self._sizes(name)
+        if wanted and (width, height) not in wanted:
+            sizes = " or ".join(f"{w} x {h}" for w, h in sorted(wanted))
+            raise DataError(f"{_SETTING}: the mask {file} is {width} x {height} pixels, its image {name} is {sizes}")
+        if not self.dataset.layout and width != height:
+            raise DataError(f"{_SETTING}: the mask {file} is {width} x {height} pixels; its image {name} is square")
+        window = self.dataset.frame(width, height, size)
+        beyond = framing.of_label(window, np.zeros_like(mask), size) == VOID
+        return np.where(beyond, 0, framing.of_label(window, mask, size))
+
+    def _sizes(self, name: str) -> set[tuple[int, int]]:
+        """Width and height of the images of a name, upright (two splits may use a name); empty where not known."""
+        found = set()
+        for file in self._images.get(name, ()):
+            try:
+                with Image.open(file) as image:
+                    turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations that swap the sides
+                    found.add(image.size[::-1] if turned else image.size)
+            except OSError:  # the preparation has said what is wrong with it
+                continue
+        return found
+
+    @cached_property
+    def _images(self) -> dict[str, list[Path]]:
+        """The data set's image files by name; empty for scenes, and where they are not at hand."""
+        files: dict[str, list[Path]] = {}
+        if not self.dataset.layout:
+            return files
+        for split in self.dataset.splits:
+            try:
+                root = preparing.folder_of(self.dataset, self.root)
+                items = self.dataset.list_split(root, split, None).items if root.is_dir() else ()
+            except (MissingFolders, DataError):  # a split that is not there
+                continue
+            for item in items:
+                if isinstance(item, FileItem):
+                    files.setdefault(item.name, []).append(item.image)
+        if not files:
+            _log.warning("the images of %s are not at hand: sizes of masks are not checked", self.dataset.name)
+        return files
+
+
+def fingerprint(settings: Settings) -> str:
+    """A digest of the names and contents of the PNG files in the folder and below.
+
+    Raises:
+        SettingsError: there is no such folder, or none of these files.
+    """
+    folder = _folder(settings)
+    files = sorted(path for path in folder.rglob("*.png") if path.is_file())
+    if not files:
+        raise SettingsError(f"{_SETTING}: {folder} holds no .png file; expected a mask for each image")
+    lines = (f"{path.relative_to(folder).as_posix()} {weights.digest(path)}\n" for path in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read(data: bytes) -> np.ndarray:
+    """The grey values of a mask: uint8 (H, W). Values above 255 (16 bits) are scaled so that the greatest is 255.
+
+    Raises:
+        Unusable: it does not decode, or has colours.
+    """
+    picture = np.asarray(decoding.read_image(data))
+    with Image.open(io.BytesIO(data)) as image:
+        coloured = image.mode.startswith("RGB")
+    if coloured and (picture != picture[:, :, :1]).any():
+        raise Unusable("is a colour picture; expected one channel, or three that are equal")
+    grey = picture[:, :, 0] if coloured else np.asarray(decoding.read_label(data))
+    most = int(grey.max())
+    return (grey / most * 255 if most > 255 else grey).astype(np.uint8)
+
+
+def _folder(settings: Settings) -> Path:
+    place = settings.comus_saliency_place
+    if place is None:
+        raise SettingsError(f"{_SETTING} is not given: it names the folder of masks, PNG files named as the images are")
+    folder = place.expanduser()
+    if not folder.is_dir():
+        raise SettingsError(f"{_SETTING} = {str(place)!r}: there is no such folder; expected one of masks, PNG files")
+    return folder
