@@ -34,7 +34,11 @@ def benchmark(settings: Settings, repeats: int = 3, beside: Sequence[str] = ()) 
         `phases`: ms an image of each pass (median over epochs); `epoch`: their sum with everything between; `floor`,
         `share`; `bare`: ms an image of forward and of forward and backward by memory layout; `beside`: ms an image and
         epoch of each other method; `machine`, `settings`.
+
+    Raises:
+        SettingsError: a method of `beside` does not exist, or does not go with the settings.
     """
+    others = {method: settings.replace(method=method) for method in beside}  # what cannot be is refused before the rest
     run, phases, epoch = _timed(settings)
     bare = bare_network(settings, repeats)
     floor = min(4 * cost["forward"] + 2 * cost["forward and backward"] for cost in bare.values())
@@ -45,7 +49,7 @@ def benchmark(settings: Settings, repeats: int = 3, beside: Sequence[str] = ()) 
         "share": floor / epoch,
         "peak_memory_mb": max(run.progress["peak_memory_mb"].tolist()),
         "bare": bare,
-        "beside": {method: _timed(settings.replace(method=method))[-1] for method in beside},
+        "beside": {method: _timed(other)[-1] for method, other in others.items()},
         "images": run.result["train"]["images"],
         "machine": devices.environment(devices.make_fabric(settings).device),
         "settings": settings.values() | {"data_root": None, "runs_root": None, "weights_file": None},

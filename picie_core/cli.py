@@ -139,6 +139,14 @@ def results(
         raise RefusedError(
             f"no finished run below {places.runs_root()} {'has ' + ', '.join(parameter) if parameter else 'yet'}"
         )
+    if bare := [run for run in runs if run.scores is None]:
+        sets = ", ".join(sorted({run.settings.dataset for run in bare}))
+        note = f"{len(bare)} of {len(runs)} runs ({sets}) have no score, for their data have no labels"
+        if len(bare) == len(runs) and not out:
+            raise RefusedError(
+                f"{note}: put labels beside the images (data/README.md), or look at the clusters with `picie segment`"
+            )
+        typer.echo(note, err=True)
     typer.echo(tables.as_text(tables.over_seeds(records.tidy(runs))))
     if out:
         records.write(out, tables.merged(tables.every_run(runs), out).to_csv(index=False))

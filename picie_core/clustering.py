@@ -161,7 +161,11 @@ def first_centroids(points: Tensor, k: int, iterations: int, seed: int) -> Tenso
     """
     n = len(points)
     if n < k:
-        raise ClusteringError(f"{n} pixel features cannot make {k} clusters: give fewer clusters, or more images")
+        raise ClusteringError(
+            f"{n} pixel features cannot make {k} clusters: give at most {n} (num_clusters, num_overclusters, "
+            "training_clusters), or more pixels (image_size, train_images, or kmeans_batch_size times "
+            "kmeans_init_batches, whose pixels the first centroids are made of)"
+        )
     on_gpu = points.is_cuda and faiss.get_num_gpus() > 0
     kmeans = faiss.Kmeans(
         points.shape[1],

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from picie_core import metrics, views
 from picie_core.datasets import Prepared
+from picie_core.datasets.problems import Unlabelled
 from picie_core.methods import Method
 
 
@@ -57,10 +58,10 @@ def confusions(
         tick: called with the number of images after each batch.
 
     Raises:
-        ValueError: the split has no labels.
+        Unlabelled: the split has no labels.
     """
     if data.labels is None or data.classes is None:
-        raise ValueError(f"the split in {data.folder} has no labels: nothing to compare the clusters with")
+        raise Unlabelled(f"the split in {data.folder}", "there is nothing to compare the clusters with")
     matrices: dict[str, np.ndarray] = {}
     classes = len(data.classes.names)
     for indices, found in predictions(method, data, batch_size, device):

@@ -21,6 +21,7 @@ from PIL import Image
 from picie_core import evaluation, metrics, records, training, views
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
+from picie_core.datasets.problems import Unlabelled
 from picie_core.records import Run
 
 VOID_COLOR = (20, 20, 20)
@@ -95,7 +96,7 @@ def samples(data: Prepared, count: int = 6) -> Figure:
 def class_table(data: Prepared, split: str) -> pd.DataFrame:
     """Share of a labelled split's pixels by class: columns `class`, `share` (percent), `kind`, `split`."""
     if data.classes is None:
-        raise ValueError(f"the split in {data.folder} has no labels: there are no classes to count")
+        raise Unlabelled(f"the split in {data.folder}", "there are no classes to count")
     counts = np.array([entry["pixels"] for entry in data.manifest["frequencies"]])[: len(data.classes)]
     kinds = ["thing" if k in data.classes.things else "stuff" for k in range(len(counts))]
     shares = 100 * counts / counts.sum()
@@ -224,9 +225,7 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
         ValueError: the split has no labels, or a run was not scored.
     """
     if data.labels is None or data.classes is None:
-        raise ValueError(
-            f"the split in {data.folder} has no labels: clusters have no class whose colour they could take"
-        )
+        raise Unlabelled(f"the split in {data.folder}", "clusters have no class whose colour they could take")
     chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
     rows = {"image": list(data.images[chosen])}
     for name, run in runs.items():

@@ -186,8 +186,9 @@ def _where(rows: pd.DataFrame, column: str, value: str | None) -> pd.DataFrame:
 def _one_data_set(tidy: pd.DataFrame) -> pd.DataFrame:
     """The latest rows; refused when they are of several data sets, or of several parts of one."""
     if len(found := _data_used(tidy)) > 1:
-        raise ValueError(
-            f"the runs are of {len(found)} data sets: {'; '.join(found)}. Join the runs of one of them alone"
+        raise tables.JoinError(
+            f"the runs are of {len(found)} data sets: {'; '.join(found)}. Join the runs of one of them alone: "
+            "`candidates` selects them by table and settings"
         )
     return tables.latest(tidy)
 
@@ -197,7 +198,7 @@ def _one_kind(tidy: pd.DataFrame, method: str | None) -> pd.DataFrame:
     runs = _where(tidy, "method", method)
     if (count := len(set(runs["digest"]))) > 1:
         words = sorted({f"{d} {tables.words(text)}" for d, text in zip(runs["digest"], runs["explicit"], strict=True)})
-        raise ValueError(
+        raise tables.JoinError(
             f"the runs of {method} are of {count} settings: {', or '.join(words)}. Their mean would "
             "mean nothing: select those of one digest"
         )

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from picie_core import evaluation, geometry, metrics, photometry, provenance, published, records, views
 from picie_core.datasets import Prepared
+from picie_core.datasets.problems import Unlabelled
 from picie_core.geometry import Geometry
 from picie_core.methods import Method
 from picie_core.photometry import Photometry
@@ -117,10 +118,10 @@ def confusion(
     """The confusion matrix (classes, clusters) int64 over a transformed split, for the arguments of `predictions`.
 
     Raises:
-        ValueError: the split has no labels.
+        Unlabelled: the split has no labels.
     """
     if data.labels is None or data.classes is None:
-        raise ValueError(f"the split in {data.folder} has no labels: nothing to compare the clusters with")
+        raise Unlabelled(f"the split in {data.folder}", "there is nothing to compare the clusters with")
     total = np.zeros((len(data.classes.names), method.clusters("final")), dtype=np.int64)
     for indices, changed, clusters in predictions(method, data, transform, device, batch_size):
         total += metrics.confusion(changed.labels(data.labels[indices]), clusters, *total.shape)

@@ -28,7 +28,9 @@ def last_and_best(progress: pd.DataFrame, metric: str = "mean_iou") -> pd.DataFr
         return pd.DataFrame(columns=COLUMNS)
     scored = [name for name in progress.columns if name.startswith(f"{metric}_")]
     if not scored:
-        raise ValueError(f"no epoch has a {metric}: the run's scored split has no labels, so no epoch can be chosen")
+        raise ValueError(
+            f"no epoch has a {metric}: the run's scored split has no labels, so none can be chosen: the last one counts"
+        )
     rows = []
     for name in scored:
         values = progress[name].to_numpy(dtype=float)

@@ -9,8 +9,14 @@ from typing import Any
 import pandas as pd
 
 from picie_core import places, provenance, records, seeds, selection
+from picie_core.errors import WorkbookError
 from picie_core.records import MACHINE, Run
 from picie_core.settings import Settings
+
+
+class JoinError(WorkbookError, ValueError):
+    """Results that do not belong into one table; the message says which to leave out."""
+
 
 NAMES = {
     "picie": "PiCIE", "picie+H": "PiCIE+H", "deepcluster": "modified DeepCluster", "iic": "IIC",
@@ -137,13 +143,21 @@ def iou_by_class(runs: Iterable[Run]) -> pd.DataFrame:
     Returns:
         Columns class, one for each scored run (its method's name), and runs (see `provenance`), in the order of the
         columns.
+
+    Raises:
+        JoinError: the runs are of several data sets, whose classes differ, or several of one method.
     """
     columns: dict[str, Any] = {}
     scored = []
+    runs = list(runs)
+    if len(found := sorted({run.settings.dataset for run in runs})) > 1:
+        raise JoinError(f"the runs are of {len(found)} data sets, {', '.join(found)}: give those of one of them alone")
     for run in runs:
         if run.scores and run.classes:
             name = records.method_name(run.settings)
-            columns |= {"class": run.classes.names, NAMES.get(name, name): run.scores.iou}
+            if (column := NAMES.get(name, name)) in columns:
+                raise JoinError(f"two runs of {column}, and a column for one: give one run a method, of one seed")
+            columns |= {"class": run.classes.names, column: run.scores.iou}
             scored.append((records.digest(run.settings), run.settings.seed))
     return pd.DataFrame(columns).assign(**{provenance.COLUMN: provenance.behind(scored)})
 
@@ -220,10 +234,20 @@ def every_run(runs: Iterable[Run]) -> pd.DataFrame:
 
 def merged(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     """A table of `every_run` with those rows of an older one in `file` whose runs it does not have: scores add up over
-    machines and months. What an older row does not say (its versions, say) is missing in it."""
+    machines and months. What an older row does not say (its versions, say) is missing in it.
+
+    Raises:
+        JoinError: the file lists the runs of one data set, and the table has runs of others.
+    """
     if not file.is_file():
         return table
     older = pd.read_csv(file, dtype={"digest": str, "commit": str})  # or digests such as 12e456789012 are numbers
+    own, strange = older["dataset"].unique(), sorted(set(table["dataset"]) - set(older["dataset"]))
+    if len(own) == 1 and strange:
+        raise JoinError(
+            f"{file} lists the runs of {own[0]}, and these are of {', '.join(strange)} too: give -p dataset={own[0]}, "
+            "or another file"
+        )
     both = pd.concat([table, older], ignore_index=True)
     both = both.drop_duplicates(["digest", "seed", "scored"], keep="first")
     return both.sort_values(["dataset", "method", "recipe", "seed", "command"], ignore_index=True)
@@ -250,11 +274,17 @@ def committed(dataset: str) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
+        JoinError: it has runs of another data set.
     """
     file = places.reports_folder() / "tables" / f"{dataset}-runs.csv"
     if not file.is_file():
         raise FileNotFoundError(f"no runs of {dataset} are committed: expected {file}, as `picie results --out` writes")
     table = pd.read_csv(file, dtype={"digest": str, "commit": str})
+    if strange := sorted(set(table["dataset"]) - {dataset}):
+        raise JoinError(
+            f"{file} has runs of {', '.join(strange)} among those of {dataset}: take their rows out, and write it with "
+            f"`picie results -p dataset={dataset} --out {file.name}`"
+        )
     names = ["dataset", "recipe", "seed", "digest", "command", "commit"]
     scored = pd.DataFrame(table[table["scored"] == "val"]).rename(columns={"mIoU": "mean_iou"})
     return scored.melt(names, ["accuracy", "mean_iou"], var_name="metric", value_name="value")

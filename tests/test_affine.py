@@ -75,6 +75,24 @@ def test_what_is_shown_counted_by_hand():
     assert shown.all()
 
 
+def test_a_draw_by_hand(monkeypatch):
+    """Largest turn and tilt, smallest scale; the second of two is flipped, which comes after them."""
+    drawn = np.array([[0.9, 0.1], [1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])  # flip, turn, shear, scale
+    monkeypatch.setattr(affine.draws, "uniform", lambda indices, *keys: drawn)
+    plain, flipped = affine.draw(SETTINGS, 0, np.arange(2))
+    # 0.8 [[cos 30, -sin 40], [sin 30, cos 40]]
+    np.testing.assert_allclose(plain, [[0.69282, -0.51423], [0.4, 0.61284]], atol=1e-5)
+    np.testing.assert_allclose(flipped, [[-0.69282, -0.51423], [-0.4, 0.61284]], atol=1e-5)
+
+
+def test_what_is_shown_is_not_mixed_with_what_is_not():
+    """Probabilities that come back still sum to 1, at the edge of what is shown too."""
+    matrices = affine.draw(SETTINGS, 3, np.arange(6))
+    back, shown = affine.undo(torch.ones(6, 1, 16, 16), matrices)
+    assert not shown.all()
+    torch.testing.assert_close(back[shown], torch.ones(int(shown.sum())))
+
+
 def test_the_draws():
     found = affine.draw(SETTINGS, 0, np.arange(4000))
     sign = np.sign(np.linalg.det(found))

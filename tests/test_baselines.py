@@ -8,13 +8,13 @@ import oracles
 import pytest
 import torch
 import torch.nn.functional as F
-from test_methods import IMAGES, SIZE, K, N, Tiny, build, close
+from test_methods import IMAGES, SIZE, D, K, N, Tiny, build, close
 from test_methods import run as descend
 from torch import nn
 
 from picie_core import affine, clustering, geometry, mutual_information, network, views
 from picie_core.classes import VOID
-from picie_core.methods import Batch, Method
+from picie_core.methods import Batch, Method, Pass
 from picie_core.settings import Settings, SettingsError
 
 LABELS = torch.randint(0, K, (N, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
@@ -86,6 +86,76 @@ def test_the_loss_of_deepcluster_is_the_formula(balance):
     counts = np.bincount(labels.flatten(), minlength=4)
     weights = 1 / np.maximum(counts, 1) if balance == "inverse" else counts
     assert float(loss) == pytest.approx(oracles.cross_entropy(logits, labels[batch.indices].numpy(), weights), rel=1e-5)
+
+
+def test_the_gradient_of_deepcluster_reaches_the_features_through_the_head(monkeypatch):
+    """Of each pixel: its weight's share times (softmax - one-hot) W."""
+    method = labelled(num_clusters=4)
+    batch = Batch(IMAGES[[3, 1, 8]], np.array([3, 1, 8]))
+    z = method.view(1, 0, batch).detach().requires_grad_()
+    monkeypatch.setattr(method, "view", lambda *_: z)
+    method.loss(0, batch).backward()
+    matrix, labels = method.head.weight.detach().numpy()[:, :, 0, 0].astype(np.float64), method.labels[1, 4]
+    counts = np.bincount(labels.flatten(), minlength=4)
+    y = labels[batch.indices].numpy()
+    share = (1 / counts)[y] / (1 / counts)[y].sum()
+    odds = np.exp(np.einsum("kd,bdyx->bkyx", matrix, z.detach().numpy()))
+    wrong = odds / odds.sum(axis=1, keepdims=True) - np.moveaxis(np.eye(4)[y], -1, 1)
+    expected = np.einsum("kd,bkyx->bdyx", matrix, share[:, None] * wrong)
+    np.testing.assert_allclose(z.grad, expected, rtol=1e-3, atol=1e-9)
+
+
+class Colours(nn.Module):
+    """Means of 4 x 4 pixels: what the features of black and of white are can be counted by hand."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.channels = settings.feature_dim
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.gain * F.avg_pool2d(images, 4)
+
+
+def quarters() -> torch.Tensor:
+    """White, but for the left quarter, which is black."""
+    images = torch.full((N, SIZE, SIZE, 3), 255, dtype=torch.uint8)
+    images[:, :, : SIZE // 4] = 0
+    return images
+
+
+@torch.no_grad()
+def show(pass_: Pass, images: torch.Tensor) -> None:
+    """A pass that teaches nothing, over other images than `IMAGES`."""
+    for start in range(0, N, pass_.batch_size):
+        order = pass_.order[start : start + pass_.batch_size]
+        pass_.step(Batch(images[order], order))
+
+
+# Normalised, black is (-2.118, -2.036, -1.804) and white (2.249, 2.429, 2.640); of length 1:
+BLACK, WHITE = (-0.6143, -0.5905, -0.5234), (0.5312, 0.5736, 0.6236)
+
+
+@pytest.mark.parametrize(("balance", "say"), [("inverse", (0.5, 0.5)), ("proportional", (0.1, 0.9))])
+def test_the_loss_of_deepcluster_by_hand(monkeypatch, balance, say):
+    """A quarter of the pixels is one cluster. Inverse: both have the same say; proportional: 1/16 against 9/16."""
+    monkeypatch.setattr(network, "build", Colours)
+    plain = {"photometric": False, "geometric": False, "feature_dim": 3, "num_clusters": 2}
+    method = build("deepcluster", balance=balance, **plain)
+    batch = Batch(quarters(), np.arange(N))
+    for pass_ in itertools.islice(method.passes(0), 3):
+        if pass_.name != "train":
+            show(pass_, batch.images)
+    black = int(method.labels[1, 2][0, 0, 0])
+    assert (method.labels[1, 2][:, :, :2] == black).all()
+    assert (method.labels[1, 2][:, :, 2:] == 1 - black).all()
+    assert method.record["cluster_sizes_1_2"][black] == N * 8 * 2
+    with torch.no_grad():
+        method.head.weight.zero_()
+        method.head.weight[black, 0], method.head.weight[1 - black, 0] = -1, 1  # each cluster's own side of red
+        loss = method.loss(0, batch)
+    # -log of 1 / (1 + e^(-2 * 0.6143)) and of 1 / (1 + e^(-2 * 0.5312))
+    assert float(loss) == pytest.approx(say[0] * 0.25656 + say[1] * 0.29701, abs=2e-4)
 
 
 def test_with_prototypes_the_logits_are_those_of_the_centroids():
@@ -212,6 +282,26 @@ def test_the_loss_of_a_pass_is_that_of_its_maps(monkeypatch, values):
         rule = (mask.numpy(), s.iic_displacement, s.iic_lambda, s.iic_collapsed)
         expected = oracles.iic_loss(first[name].numpy(), second[name].numpy(), *rule)
         assert float(terms[name]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_gradient_of_a_pass_comes_through_both_pictures(monkeypatch):
+    """Differences of the loops' value of the maps, where a weight of the trunk or of the head is moved."""
+    method = iic(monkeypatch, iic_affine=True)
+    batch = Batch(IMAGES[:3], np.arange(3))
+    s = method.settings
+    method.terms(6, batch, ["main"])["main"].backward()
+    for weight in (method.network.weight, method.heads["main"].weight):
+        flat, largest = weight.detach().view(-1), int(weight.grad.abs().argmax())
+        sides = []
+        for step in (5e-3, -1e-2):
+            flat[largest] += step
+            with torch.no_grad():
+                first, second, mask = (maps["main"] if isinstance(maps, dict) else maps
+                                       for maps in method.maps(6, batch, ["main"]))  # fmt: skip
+            rule = (s.iic_displacement, s.iic_lambda, s.iic_collapsed)
+            sides.append(oracles.iic_loss(first.numpy(), second.numpy(), mask.numpy(), *rule))
+        flat[largest] += 5e-3
+        assert float(weight.grad.view(-1)[largest]) == pytest.approx((sides[0] - sides[1]) / 1e-2, rel=0.02)
 
 
 @torch.no_grad()
@@ -344,8 +434,12 @@ def test_the_supervised_loss_is_the_formula(geometric):
     truth = torch.randint(0, K, (3, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     truth[:, 10:20] = VOID
     indices = np.array([4, 0, 7])
+    with torch.no_grad():  # as drawn, every class is as likely whatever the classifier sees
+        method.classifier.weight.copy_(oracles.noise(K, D, 1, 1))
+    loss = method.loss(2, Batch(images, indices, truth))
+    loss.backward()
+    assert method.network.conv.weight.grad.abs().sum() > 0  # the labels teach the network, not the classifier alone
     with torch.no_grad():
-        loss = method.loss(2, Batch(images, indices, truth))
         z = method.network(views.plain(views.first(method.settings, 2, images, indices), SIZE))
         logits = F.interpolate(method.classifier(z), scale_factor=4, mode="bilinear", align_corners=False).numpy()
     if geometric:
@@ -359,7 +453,7 @@ def test_the_supervised_loss_is_the_formula(geometric):
             s = logits[i, :, y, x].astype(np.float64)
             total, count = total + math.log(np.exp(s).sum()) - s[label], count + 1
     assert 0 < count < labels.numel()
-    assert float(loss) == pytest.approx(total / count, rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(total / count, rel=1e-5)
 
 
 def test_a_batch_without_a_labelled_pixel_teaches_nothing():
@@ -402,6 +496,26 @@ def test_it_learns_the_classes_in_their_own_numbers():
 
 
 # Without training ----------------------------------------------------------------------------------------------------
+
+
+def test_the_untrained_rows_by_hand(monkeypatch):
+    monkeypatch.setattr(network, "build", Colours)
+    by_hand = {"feature_dim": 3, "num_clusters": 2}
+    linear, prototype = build("untrained", classifier="parametric", **by_hand), build("untrained", **by_hand)
+    with torch.no_grad():
+        linear.head.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 0, 2]])[:, :, None, None])
+        found = linear.logits(views.plain(quarters(), SIZE))["final"]
+        assert found[0, :, 5, 1].tolist() == pytest.approx([BLACK[0], 2 * BLACK[2]], abs=1e-3)
+        assert found[0, :, 5, 2].tolist() == pytest.approx([WHITE[0], 2 * WHITE[2]], abs=1e-3)
+        for pass_ in prototype.closing_passes():
+            show(pass_, quarters())
+        found = prototype.logits(views.plain(quarters(), SIZE))["final"]
+    black = int(prototype.final_prototypes[:, 0].argmin())
+    expected = torch.tensor([BLACK, WHITE])
+    torch.testing.assert_close(prototype.final_prototypes[[black, 1 - black]], expected, atol=2e-4, rtol=0)
+    # of itself 1; of the other -(0.6143 * 0.5312 + 0.5905 * 0.5736 + 0.5234 * 0.6236)
+    assert found[0, [black, 1 - black], 5, 1].tolist() == pytest.approx([1, -0.9914], abs=1e-3)
+    assert found[0, [black, 1 - black], 5, 2].tolist() == pytest.approx([-0.9914, 1], abs=1e-3)
 
 
 def test_the_untrained_linear_classifier():

@@ -4,12 +4,19 @@ import pytest
 from tiny_runs import shrink, tiny
 
 from picie_core import benchmark
+from picie_core.settings import SettingsError
 
 
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
     shrink(monkeypatch.setattr)
     return benchmark.benchmark(tiny(tmp_path, epochs=2), repeats=1, beside=("deepcluster",))
+
+
+def test_a_method_that_does_not_exist_is_refused_before_anything_is_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "_timed", lambda settings: pytest.fail("an epoch was timed"))
+    with pytest.raises(SettingsError, match=r"method = 'deepclutser': did you mean 'deepcluster'\?"):
+        benchmark.benchmark(tiny(tmp_path), beside=("deepclutser",))
 
 
 def test_the_floor_is_four_forwards_and_two_with_backwards_of_the_fastest_layout(measured):

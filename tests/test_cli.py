@@ -1,6 +1,7 @@
 """`picie` as a person types it: what it prints, where it writes, and one line for a mistake."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -177,6 +178,29 @@ def test_results_are_shown_over_seeds_and_written_run_by_run(picie, home, tiny_r
     assert "runs_root" not in given
     again = Settings(**options.settings([f"{n}={v}" for n, v in given.items()]))  # the command makes the same run
     assert again.key(1, "") == tiny_run.settings.key(1, "")
+
+
+def test_runs_without_labels_have_no_score_to_show(picie, home, tiny_run, monkeypatch):
+    folder = dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(dataset="folder"), scores=None)
+    found = [folder]
+    monkeypatch.setattr(records, "finished", lambda root: found)
+    status, out, err = picie("results")
+    assert (status, out) == (2, "")
+    assert re.match(r"picie: 1 of 1 runs \(folder\) have no score, .*: put labels .* with `picie segment`", err)
+    found.append(tiny_run)
+    status, out, err = picie("results")
+    assert status == 0
+    assert "1 of 2 runs (folder) have no score" in err
+    assert "PiCIE" in out
+
+
+def test_a_list_of_one_data_set_takes_no_runs_of_another(picie, home, tiny_run, monkeypatch):
+    monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
+    (home.parent / "camvid.csv").write_text("dataset,seed,scored,digest,commit\ncamvid,1,val,d,c\n")
+    status, _, err = picie("results", "--out", "camvid.csv")
+    assert status == 2
+    assert re.search(r"picie: camvid.csv lists the runs of camvid, .* of scenes too: give -p dataset=camvid", err)
+    assert "scenes" not in (home.parent / "camvid.csv").read_text()
 
 
 def test_no_results_are_told(picie, home):

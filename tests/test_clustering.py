@@ -139,7 +139,9 @@ def test_features_that_are_not_finite_are_refused(bad, where):
 
 
 def test_fewer_pixels_than_clusters_and_none_at_all_are_refused():
-    with pytest.raises(ClusteringError, match="3 pixel features cannot make 4 clusters"):
+    with pytest.raises(
+        ClusteringError, match=r"3 pixel features cannot make 4 clusters: give at most 3 \(num_clusters"
+    ):
         fit([points(3)], 4, 1, 1)
     assert fit([points(4)], 4, 1, 1)[1] == pytest.approx(0, abs=1e-6)
     with pytest.raises(ClusteringError, match="no features"):

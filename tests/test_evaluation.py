@@ -95,5 +95,5 @@ def test_predictions_come_with_their_images_numbers():
 
 
 def test_a_split_without_labels_cannot_be_scored():
-    with pytest.raises(ValueError, match=r"prepared/here has no labels"):
+    with pytest.raises(ValueError, match=r"prepared/here has no labels: .*Give a data set with labels"):
         evaluation.confusions(Fixed(), split(labelled=False), 3, CPU)

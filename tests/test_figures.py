@@ -126,7 +126,7 @@ def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
 
 
 def test_what_has_no_labels_or_no_score_is_not_compared(tiny_run):
-    with pytest.raises(ValueError, match="has no labels"):
+    with pytest.raises(ValueError, match=r"has no labels: .*Give a data set with labels"):
         figures.compared({"a": tiny_run}, prepared(np.zeros((2, 4, 4, 3))))
     _, val = training.splits(tiny_run.settings)
     with pytest.raises(ValueError, match=f"{tiny_run.folder} was not scored"):
@@ -224,7 +224,7 @@ def test_shares_of_classes_are_of_the_labelled_pixels():
 
 
 def test_a_split_without_labels_has_no_shares():
-    with pytest.raises(ValueError, match="prepared/some-train has no labels"):
+    with pytest.raises(ValueError, match=r"prepared/some-train has no labels: .*Give a data set with labels"):
         figures.class_table(prepared(None), "train")
 
 

@@ -53,6 +53,13 @@ def test_inverse_balance_gives_every_cluster_the_same_say(counts):
     np.testing.assert_allclose(say, sum(counts) / len(counts), rtol=1e-6)
 
 
+def test_the_supervised_loss_by_hand_leaves_void_out_of_sum_and_count():
+    logits = torch.zeros(1, 2, 1, 3)
+    logits[0, 0, 0, 1] = math.log(3)  # pixels: shares (1/2, 1/2), (3/4, 1/4), (1/2, 1/2)
+    labels = torch.tensor([[[0, 1, 255]]], dtype=torch.uint8)
+    assert float(losses.supervised_loss(logits, labels)) == pytest.approx((math.log(2) + math.log(4)) / 2)
+
+
 def test_two_view_loss_by_hand():
     """Four cross-entropies that are equal give that value: the mean of the means."""
     assert losses.two_view_loss(torch.tensor(2 * 1.5), torch.tensor(2 * 1.5)) == 1.5
@@ -173,6 +180,27 @@ def test_the_cases_differ(monkeypatch):
         method, batch = picie(monkeypatch, **values)
         found.append(round(float(method.loss(2, batch).detach()), 5))
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("values", [{}, {"num_overclusters": 7, "mse": "added"}, {"clusterings": "one"}], ids=str)
+def test_both_views_get_the_gradient_of_the_formulas(monkeypatch, values):
+    """Each view learns from its own and from the other's labels: differences of the loops' float64 value."""
+    method, batch = picie(monkeypatch, **values)
+    z = {v: method.view(v, 2, batch).detach().double() for v in (1, 2)}
+    leaves = {v: maps.clone().requires_grad_() for v, maps in z.items()}
+    monkeypatch.setattr(method, "view", lambda v, *_: leaves[v])
+    method.loss(2, batch).backward()
+    monkeypatch.setattr(method, "view", lambda v, *_: z[v])
+    for v in (1, 2):
+        for place in np.random.default_rng(v).choice(z[v].numel(), 4, replace=False):
+            flat, sides = z[v].view(-1), []
+            for step in (1e-4, -2e-4):
+                flat[place] += step
+                sides.append(expected_loss(method, 2, batch))
+            flat[place] += 1e-4
+            slope = (sides[0] - sides[1]) / 2e-4
+            assert abs(slope) > 1e-6
+            assert float(leaves[v].grad.view(-1)[place]) == pytest.approx(slope, rel=1e-3)
 
 
 def test_a_parametric_classifier_stands_where_the_prototypes_stood(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from picie_core import clustering, losses, network, settings, views
+from picie_core import clustering, geometry, losses, network, settings, views
 from picie_core.methods import METHODS, Batch, Method, Pass
 from picie_core.methods.picie import Picie
 from picie_core.settings import Settings
@@ -138,6 +138,23 @@ def test_prototypes_are_the_k_means_of_each_view_and_labels_their_assignment(tin
             assert method.record[f"cluster_sizes_{v}_{k}"] == sizes.tolist()
             assert torch.equal(method.weights[v, k], losses.balance_weights(sizes, "inverse"))
     assert not torch.equal(method.labels[1, K], method.labels[2, K])
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_the_views_features_are_composed_in_the_papers_order(tiny, epoch):
+    """f(G(P1(x))) and G(f(P2(x))), normalised after G, which is torchvision's crop of the image's own draw."""
+    method = build(recipe="release").eval()
+    indices = np.array([7, 2, 9])
+    g = geometry.draw(method.settings, epoch, indices)
+    with torch.no_grad():
+        found = {v: method.view(v, epoch, Batch(IMAGES[indices], indices)) for v in (1, 2)}
+        pictures = {v: make(method.settings, epoch, IMAGES[indices], indices)
+                    for v, make in ((1, views.first), (2, views.second))}  # fmt: skip
+        raw = {v: method.network(views.plain(picture, SIZE)) for v, picture in pictures.items()}
+    raw[2] = torch.stack([oracles.crop(maps, g, i, SIZE // 4) for i, maps in enumerate(raw[2])])
+    for v in (1, 2):
+        expected = raw[v] / raw[v].square().sum(dim=1, keepdim=True).sqrt()
+        torch.testing.assert_close(found[v], expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("rule", ["inner", "cosine"])

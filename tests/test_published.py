@@ -227,7 +227,10 @@ def test_a_seed_that_was_run_again_counts_once():
             ("picie", {"explicit": '{"epochs": 9, "seed": 2}'}),
             r'picie are of 2 settings: .*\{"epochs": 9\}.* one digest',
         ),
-        (("picie", {"dataset": "scenes"}), "2 data sets: coco27; scenes. Join the runs of one of them alone"),
+        (
+            ("picie", {"dataset": "scenes"}),
+            "2 data sets: coco27; scenes. Join the runs of one of them alone: `candidates` selects",
+        ),
         (("untrained", {"dataset": "scenes"}), "2 data sets: coco27; scenes"),
         (("untrained", {"explicit": '{"val_images": 9}'}), "2 data sets: coco27; coco27, val_images=9"),
     ],

@@ -169,5 +169,5 @@ def test_the_curves_pass_through_the_score_where_nothing_is_changed(scored):
 
 def test_a_split_without_labels_is_refused(scored):
     method, data, _, device = scored
-    with pytest.raises(ValueError, match="has no labels"):
+    with pytest.raises(ValueError, match=r"has no labels: .*Give a data set with labels"):
         robustness.confusion(method, replace(data, labels=None), lambda i: neutral(len(i)), device, 4)

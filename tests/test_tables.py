@@ -180,6 +180,14 @@ def test_the_iou_of_each_class_names_the_run_of_each_column(tiny_run):
     assert len(tables.iou_by_class([unscored])) == 0
 
 
+def test_the_iou_of_each_class_is_of_one_data_set_and_of_one_run_a_method(tiny_run):
+    elsewhere = dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(dataset="scenes_b"))
+    with pytest.raises(tables.JoinError, match=r"2 data sets, scenes, scenes_b: give those of one of them alone"):
+        tables.iou_by_class([tiny_run, elsewhere])
+    with pytest.raises(tables.JoinError, match=r"two runs of PiCIE, .*give one run a method, of one seed"):
+        tables.iou_by_class([tiny_run, dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(seed=2))])
+
+
 def test_shown_tables_do_not_name_their_runs():
     table = pd.DataFrame({"mIoU": [13.844], "runs": ["abc:1"]})
     assert tables.shown(table, 1).to_dict("list") == {"mIoU": [13.8]}
@@ -228,6 +236,9 @@ def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
         ["d", 2, "accuracy", 50.0],
         ["d", 2, "mean_iou", 20.0],
     ]
+    pd.DataFrame([*lines, ["scenes", *lines[0][1:]]], columns=columns).to_csv(folder / "camvid-runs.csv", index=False)
+    with pytest.raises(tables.JoinError, match=r"has runs of scenes among those of camvid: take .*-p dataset=camvid"):
+        tables.committed("camvid")
 
 
 def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
@@ -240,12 +251,17 @@ def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
     other = ["camvid", "PiCIE", "ours", 2, "train", 5.0, "d", "y"]
     pd.DataFrame([rows[1], older, other], columns=columns).to_csv(file, index=False)
     assert tables.merged(new, file).to_numpy().tolist() == [rows[1], rows[2], other]
+    mixed = pd.DataFrame([rows[2], ["scenes", *rows[1][1:]]], columns=columns)
+    with pytest.raises(tables.JoinError, match=r"lists the runs of camvid, .* of scenes too: give -p dataset=camvid"):
+        tables.merged(mixed, file)
+    mixed.to_csv(file, index=False)
+    assert len(tables.merged(new, file)) == 2  # of a list of several data sets nobody makes one number
 
 
 def test_older_rows_keep_their_digest_and_lack_what_they_do_not_say(tiny_run, tmp_path):
     file = tmp_path / "runs.csv"
     older = tables.every_run([tiny_run]).drop(columns=["versions", "device", "folder"])
-    older.assign(digest="120000000000", commit="5e1234567890", dataset="a").to_csv(file, index=False)
+    older.assign(digest="120000000000", commit="5e1234567890", recipe="a").to_csv(file, index=False)
     both = tables.merged(tables.every_run([tiny_run]), file)
     assert both.columns.tolist() == tables.every_run([]).columns.tolist()
     assert both[["digest", "commit"]].iloc[0].tolist() == ["120000000000", "5e1234567890"]

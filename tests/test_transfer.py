@@ -1,6 +1,7 @@
 """`methods.transfer`: a probe and a re-training on the network of another run."""
 
 import numpy as np
+import oracles
 import pytest
 import torch
 import torch.nn.functional as F
@@ -102,6 +103,8 @@ def test_the_probes_loss_is_the_formula(tmp_path, normalized):
     settings = probe(tmp_path, transfer_normalized=normalized, base_size=32)
     method = METHODS["probe"](settings, 3)
     method.train()
+    with torch.no_grad():  # as drawn, every class is as likely whatever the classifier sees
+        method.classifier.weight.copy_(oracles.noise(12, 8, 1, 1))
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 12, (3, 32, 32), dtype=torch.uint8, generator=generator)
@@ -116,6 +119,7 @@ def test_the_probes_loss_is_the_formula(tmp_path, normalized):
     keep = labels.numpy() != VOID
     shifted = np.exp(logits).transpose(0, 2, 3, 1)[keep]
     expected = -np.log(shifted[np.arange(len(shifted)), labels.numpy()[keep]] / shifted.sum(axis=1)).mean()
+    assert abs(expected - np.log(12)) > 0.05
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
 
 
@@ -140,6 +144,35 @@ def test_a_retraining_moves_the_network_and_clusters_its_features(tmp_path):
     tidy = records.tidy([found]).set_index("metric")["value"]
     assert tidy["mean_iou, clustered"] == found.result["mean_iou_clustered"]
     assert tidy["accuracy, clustered"] == found.result["accuracy_clustered"]
+
+
+def test_a_retrainings_clusters_are_of_unit_features_though_its_classifier_sees_raw_ones(tmp_path):
+    method = METHODS["retraining"](probe(tmp_path, method="retraining"), 3).eval()
+    images = oracles.noise(2, 3, 32, 32)
+    with torch.no_grad():
+        assert list(method.logits(images)) == ["final"]
+        method.final_prototypes = oracles.noise(12, 8, seed=2)
+        found, raw = method.logits(images), method.network(images)
+    weight = method.classifier.weight.detach().numpy()[:, :, 0, 0].astype(np.float64)
+    np.testing.assert_allclose(found["final"], np.einsum("kd,bdyx->bkyx", weight, raw), atol=1e-4)
+    unit = raw / raw.square().sum(dim=1, keepdim=True).sqrt()
+    expected = oracles.scores(unit.numpy(), method.final_prototypes.numpy(), "cosine")
+    np.testing.assert_allclose(found["clustered"], expected, atol=1e-5)
+
+
+def test_only_what_a_classifier_predicts_is_in_the_classes_own_numbers(tmp_path):
+    """A re-training's clusters are matched like any: here cluster 0 is class 1, and 1 is class 0."""
+    settings, matrix = probe(tmp_path, method="retraining"), np.array([[0, 7, 0], [5, 1, 0], [0, 0, 3]])
+    assert records.classes_of(settings, matrix, "clustered").tolist() == [1, 0, 2]
+    assert records.classes_of(settings, matrix).tolist() == [0, 1, 2]
+    assert records.classes_of(tiny(tmp_path), matrix).tolist() == [1, 0, 2]
+
+
+def test_a_transfer_learns_at_its_own_rate(tmp_path):
+    for name in ("probe", "retraining"):
+        settings = probe(tmp_path, method=name, learning_rate=0.5, transfer_learning_rate=0.25)
+        (group,) = METHODS[name](settings, 3).optimizers["network"].param_groups
+        assert group["lr"] == 0.25
 
 
 def test_the_clustering_leaves_the_classifiers_score_as_it_was(tmp_path):

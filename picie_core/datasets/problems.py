@@ -23,6 +23,16 @@ class DataError(WorkbookError, ValueError):
     """Data that are missing, wrong or do not fit; the message says what was expected, what came, and what to do."""
 
 
+class Unlabelled(DataError):
+    """A set without labels that is asked for what only labels can tell."""
+
+    def __init__(self, where: object, why: str) -> None:
+        super().__init__(
+            f"{where} has no labels: {why}. Give a data set with labels (data/README.md says where they lie), or look "
+            "at the clusters alone with `picie segment`"
+        )
+
+
 class BadImages(DataError):
     """Images or labels that cannot be used.
 
