@@ -1,14 +1,16 @@
 """DeepLabv3 with ResNet-50, the network that COMUS trains on its pseudo-masks."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from picie_core import draws
-from picie_core.settings import Settings, SettingsError
+from picie_core import draws, weights
+from picie_core.settings import Settings
 
-WEIGHTS = "https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth"
+_SETTING = "comus_backbone_place"
+_EXPECTED = (
+    "the weights of a ResNet-50 under torchvision's names, such as DINO's "
+    "(https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth)"
+)
 
 
 class DeepLab(nn.Module):
@@ -43,20 +45,8 @@ def build(settings: Settings) -> DeepLab:
         torch.default_generator.manual_seed(draws.seed((settings.seed, "deeplab")))
         found = DeepLab()
     if settings.comus_backbone_place is not None:
-        _load(found.backbone, settings.comus_backbone_place.expanduser())
+        file = weights.placed(settings.comus_backbone_place, _SETTING, _EXPECTED)
+        state = weights.read(file, _SETTING, _EXPECTED)
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+        weights.fill(found.backbone, state, file, _SETTING, _EXPECTED)
     return found.to(memory_format=torch.channels_last)
-
-
-def _load(backbone: nn.Module, file: Path) -> None:
-    if not file.is_file():
-        raise SettingsError(f"comus_backbone_place = {str(file)!r}: there is no such file; expected DINO's, {WEIGHTS}")
-    try:
-        weights = torch.load(file, map_location="cpu", weights_only=True)
-        weights = {n: w for n, w in weights.items() if not n.startswith("fc.")}
-        backbone.load_state_dict(weights, strict=True)
-    except (RuntimeError, AttributeError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(
-            f"comus_backbone_place: {file} does not hold the weights of a ResNet-50 under torchvision's names "
-            f"({reason}); expected DINO's, {WEIGHTS}"
-        ) from error

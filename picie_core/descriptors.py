@@ -55,7 +55,7 @@ class Hog(Descriptor):
 class Cls(Descriptor):
     """The CLS token of DINO's ViT-S/8."""
 
-    width = dino.WIDTH
+    width = 384
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()

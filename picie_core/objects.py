@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -276,9 +277,11 @@ def _dots(
     axis: Axes, at: np.ndarray, found: Objects, of: np.ndarray, kinds: Mapping[int, tuple[str, np.ndarray]]
 ) -> None:
     for k, (_, color) in kinds.items():
-        here = of == k
-        for chosen, fill in ((here & found.kept, color / 255), (here & ~found.kept, "none")):
-            axis.scatter(*at[chosen].T, s=14, facecolors=[fill], edgecolors=[color / 255], linewidths=0.8)
-    handles = [Line2D([], [], marker="o", linestyle="", color=c / 255, label=name) for name, c in kinds.values()]
+        here, paint = of == k, to_hex(color / 255)
+        for chosen, fill in ((here & found.kept, paint), (here & ~found.kept, "none")):
+            axis.scatter(*at[chosen].T, s=14, facecolors=fill, edgecolors=paint, linewidths=0.8)
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=to_hex(c / 255), label=name) for name, c in kinds.values()
+    ]
     axis.legend(handles=handles, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axis.set(xticks=[], yticks=[])

@@ -189,7 +189,7 @@ def method_name(settings: Settings) -> str:
         while first.method in OBJECTS and first.previous:
             first = first.previous
         part = f"comus-{settings.comus_iterations}" if settings.method == "comus" else "pseudomasks"
-        return f"{part} of {'dino' if first.method in OBJECTS else method_name(first)}"
+        return f"{part} of {first.pretext if first.method in OBJECTS else method_name(first)}"
     if settings.previous:
         return f"{settings.method} of {method_name(settings.previous)}"
     trunk = settings.trunk

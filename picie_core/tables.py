@@ -84,34 +84,6 @@ def of_settings(tidy: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(tidy[tidy["digest"].isin(list(digests))])
 
 
-PROTOCOLS = {
-    "mean_iou": "mIoU, all classes", "mean_iou, objects": "mIoU, objects",
-    "mean_iou, objects, majority vote": "mIoU, objects, by vote",
-}  # fmt: skip
-"""Scores by which methods that know stuff and those that know objects can be compared, by `records.tidy`'s names."""
-
-
-def protocols(tidy: pd.DataFrame) -> pd.DataFrame:
-    """The same runs by PiCIE's and by COMUS's protocol.
-
-    Args:
-        tidy: rows of `records.tidy`, of runs on data with things and stuff.
-
-    Returns:
-        A row for each configuration: method, settings (the explicit ones), the mean over seeds of each of `PROTOCOLS`,
-        percent, seeds, runs (see `provenance`); best by objects first.
-    """
-    rows = []
-    for digest, group in latest(tidy).groupby("digest", sort=False):
-        means = group.groupby("metric")["value"].mean()
-        row = {"method": NAMES.get(group["method"].iloc[0], group["method"].iloc[0])}
-        row |= {name: means.get(metric, math.nan) for metric, name in PROTOCOLS.items()}
-        numbers = sorted(set(group["seed"].tolist()))
-        row |= {"seeds": len(numbers), "settings": min(group["explicit"].map(words), key=len)}
-        rows.append(row | {provenance.COLUMN: provenance.behind((digest, seed) for seed in numbers)})
-    return pd.DataFrame(rows).sort_values("mIoU, objects", ascending=False, ignore_index=True)
-
-
 def latest(tidy: pd.DataFrame) -> pd.DataFrame:
     """Of runs that differ in nothing but their key, the last."""
     return tidy.drop_duplicates(["digest", "seed", "metric"], keep="last")

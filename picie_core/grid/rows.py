@@ -51,9 +51,9 @@ def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.
         shown: which of `METRICS`.
 
     Returns:
-        Columns row, seeds, then for each score: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU,
-        or the first that is shown (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is published; runs (see
-        `provenance`).
+        Columns row, seeds, then for each score: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU or, where
+        that is not shown, the first (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is
+        published; runs (see `provenance`).
     """
     found = []
     ours = {name: scores(grid, tidy, METRICS[name]) for name in shown}

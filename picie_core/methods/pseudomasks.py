@@ -73,8 +73,8 @@ class Pseudomasks(Method):
         """The proposal of each normalised image (B, 3, S, S).
 
         Returns:
-            bool (B, S, S), its mask, empty where there is none or it is too small; bool (B,), whether there is one; float32 (B, D), the
-            unit feature of what lies in its box, zeros where there is none.
+            bool (B, S, S), its mask, empty where there is none or it is too small; bool (B,), whether there is one;
+            float32 (B, D), the unit feature of what lies in its box, zeros where there is none.
         """
         s = self.settings
         maps = self.saliency(images, names)

@@ -1,6 +1,7 @@
-"""A prior that needs no weights: an object is what cannot be reached from the image's edge without a step in colour.
+"""A prior that needs no weights: an object is what cannot be reached from the image's edge without a step in colour,
+and has other colours than the edge.
 
-Zhang et al., "Minimum Barrier Salient Object Detection at 80 FPS", ICCV 2015: the method MB.
+Zhang et al., "Minimum Barrier Salient Object Detection at 80 FPS", ICCV 2015: the method MB+.
 """
 
 from collections.abc import Sequence
@@ -27,22 +28,50 @@ _XYZ = (
 
 
 class Contrast(Saliency):
-    """The minimum barrier distance to the image's edge, smoothed, its contrast enhanced.
+    """The minimum barrier distance to the image's edge, and the distance from the edge's colours, added; smoothed, its
+    contrast enhanced.
 
-    Of the paper's MB+ this leaves out what it adds to MB: the measure of the background (Mahalanobis distance to the
-    colours of the four boundary strips) and the preference for the centre. Measured on the first 200 training scenes
-    at 96 x 96 pixels, foreground the things (17 % of the pixels), all images' pixels pooled, IoU at the threshold 0.5
-    after the same smoothing and enhancement: barrier distance 0.31, background measure alone 0.24, their sum 0.30, the
-    barrier distance without smoothing and enhancement 0.17, every pixel 0.17. At the threshold that is best for each:
-    0.32, 0.27, 0.34. Preferring the centre lowers the sum's 0.30 to 0.26. Trees, houses and the sun stand out as much
-    as things do.
+    Of the paper's MB+ this leaves out the preference for the centre. Measured on the first 200 training close-ups (and
+    120 training scenes) at 96 x 96 pixels: IoU of the masks with the things, pixels of all images pooled, at Li's
+    threshold: sum 0.58 (0.33), barrier distance alone 0.47 (0.31), distance from the edge's colours alone 0.53 (0.26);
+    the sum at 0.5: 0.44 (0.29); every pixel: 0.26 (0.16). In scenes trees, houses and the sun stand out as much as
+    things do.
     """
 
     def forward(self, images: Tensor, names: Sequence[str]) -> Tensor:
         """Normalised images (B, 3, S, S) -> float32 (B, S, S), 0 to 1."""
         with torch.autocast(images.device.type, enabled=False):
-            colours = lab(views.denormalise(images.float()).clamp(0, 1))
-            return enhanced(smoothed(scaled(barrier(colours).sum(1)), 2 * round(images.shape[-1] / 40) + 1))
+            pixels = views.denormalise(images.float()).clamp(0, 1)
+            both = scaled(barrier(lab(pixels)).sum(1)) + scaled(background(pixels))
+            return enhanced(smoothed(scaled(both), 2 * round(images.shape[-1] / 40) + 1))
+
+
+def background(images: Tensor) -> Tensor:
+    """The distance of each pixel from the colours of the image's edge (section 4.2).
+
+    Of each of the four strips along the edge, a tenth of the side wide, with mean mu and covariance C of its colours:
+    d(p) = sqrt((x_p - mu)^T C^-1 (x_p - mu)), divided by its maximum; then the sum of the four less the greatest, so
+    that one strip that the object itself lies in does no harm. C has 1e-3 added to its diagonal.
+
+    Args:
+        images: (B, 3, H, W), sRGB in [0, 1]. (The paper measures in L*a*b*, which on our scenes was no better.)
+
+    Returns:
+        (B, H, W), 0 to 3.
+    """
+    rows, columns = (max(1, side // 10) for side in images.shape[-2:])
+    strips = (images[:, :, :rows], images[:, :, -rows:], images[:, :, :, :columns], images[:, :, :, -columns:])
+    distances = []
+    for strip in strips:
+        colours = strip.flatten(2)
+        mean = colours.mean(2, keepdim=True)
+        covariance = (colours - mean) @ (colours - mean).transpose(1, 2) / colours.shape[2]
+        inverse = torch.linalg.inv(covariance + 1e-3 * torch.eye(3, device=images.device))
+        away = images.flatten(2) - mean
+        distance = (away * (inverse @ away)).sum(1).clamp(min=0).sqrt()
+        distances.append((distance / distance.amax(1, keepdim=True).clamp(min=1e-12)).unflatten(1, images.shape[-2:]))
+    found = torch.stack(distances)
+    return found.sum(0) - found.amax(0)
 
 
 def lab(images: Tensor) -> Tensor:

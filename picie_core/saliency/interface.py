@@ -38,12 +38,13 @@ def scaled(maps: Tensor, scaling: str = "image") -> Tensor:
     return ((maps - low) / span.where(span > 0, 1)).clamp(0, 1)
 
 
-def masks(maps: Tensor, threshold: float, scaling: str) -> Tensor:
+def masks(maps: Tensor, threshold: float | None, scaling: str) -> Tensor:
     """The salient pixels: those of the scaled map above the threshold.
 
     Args:
         maps: (B, S, S) of a `Saliency`, any range.
-        threshold: 0 to 1 (`comus_threshold`).
+        threshold: 0 to 1 (`comus_threshold`); None: of each map its own, Li's (the one that keeps the cross-entropy
+            between map and mask least: scikit-image's).
         scaling: "image" or "batch" (`comus_scaling`), as in `scaled`.
 
     Returns:
@@ -58,4 +59,10 @@ def masks(maps: Tensor, threshold: float, scaling: str) -> Tensor:
         raise ValueError(f"scaling is {scaling!r}; expected 'image' or 'batch'")
     if not maps.isfinite().all():
         raise ValueError("saliency maps hold values that are not finite: check the images and the weights behind them")
-    return scaled(maps, scaling) > threshold
+    maps = scaled(maps, scaling)
+    if threshold is not None:
+        return maps > threshold
+    from skimage.filters import threshold_li  # half a second of import
+
+    own = [float(threshold_li(m)) if m.any() else 0.0 for m in maps.cpu().numpy()]
+    return maps > maps.new_tensor(own)[:, None, None]
