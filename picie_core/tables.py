@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from picie_core import places, provenance, records, seeds, selection
+from picie_core.errors import WorkbookError
 from picie_core.records import MACHINE, Run
 from picie_core.settings import Settings
 
@@ -36,6 +37,13 @@ STATISTICS = ["mean", "sd", "low", "high"]
 COLUMNS = ["dataset", "method", "recipe", *(f"accuracy {name}" for name in STATISTICS),
            *(f"mIoU {name}" for name in STATISTICS), "seeds", "seconds", "settings", provenance.COLUMN]  # fmt: skip
 """Of `over_seeds`."""
+
+LISTED = ("dataset", "method", "recipe", "seed", "scored", "accuracy", "mIoU", "seconds", "commit", "digest", "command")
+"""Of every list of runs, also one that older code wrote (see `every_run`)."""
+
+
+class ListError(WorkbookError, ValueError):
+    """A file that is no list of runs; the message says what it lacks."""
 
 
 def over_seeds(tidy: pd.DataFrame) -> pd.DataFrame:
@@ -185,20 +193,39 @@ def every_run(runs: Iterable[Run]) -> pd.DataFrame:
                 "command": command(s),
             }
         )
-    columns = ["dataset", "method", "recipe", "seed", "scored", "accuracy", "mIoU", "seconds", "commit", "digest"]
-    table = pd.DataFrame(rows, columns=[*columns, "versions", "device", "folder", "command"])
-    return table.sort_values([*columns[:4], "command"], ignore_index=True)
+    table = pd.DataFrame(rows, columns=[*LISTED[:-1], "versions", "device", "folder", LISTED[-1]])
+    return table.sort_values([*LISTED[:4], "command"], ignore_index=True)
 
 
 def merged(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     """A table of `every_run` with those rows of an older one in `file` whose runs it does not have: scores add up over
-    machines and months. What an older row does not say (its versions, say) is missing in it."""
+    machines and months. What an older row does not say (its versions, say) is missing in it.
+
+    Raises:
+        ListError: see `listed`.
+    """
     if not file.is_file():
         return table
-    older = pd.read_csv(file, dtype={"digest": str, "commit": str})  # or digests such as 12e456789012 are numbers
-    both = pd.concat([table, older], ignore_index=True)
+    both = pd.concat([table, listed(file)], ignore_index=True)
     both = both.drop_duplicates(["digest", "seed", "scored"], keep="first")
     return both.sort_values(["dataset", "method", "recipe", "seed", "command"], ignore_index=True)
+
+
+def listed(file: Path) -> pd.DataFrame:
+    """A table of `every_run` as it was written to a CSV file; older ones lack columns.
+
+    Raises:
+        ListError: the file is no such table.
+    """
+    try:
+        table = pd.read_csv(file, dtype={"digest": str, "commit": str})  # or 12e456789012 is a number
+        if missing := [name for name in LISTED if name not in table]:
+            raise ValueError(f"it has no column {', '.join(missing)}")
+        if not (named := table["digest"].notna() & pd.to_numeric(table["seed"], errors="coerce").notna()).all():
+            raise ValueError(f"row {named.tolist().index(False) + 1} has no digest or no seed")
+    except ValueError as error:  # pandas' and UTF-8's too
+        raise ListError(f"{file} is not a list of runs: {error}. Mend it, or take it away") from error
+    return table
 
 
 def command(settings: Settings) -> str:
@@ -222,11 +249,12 @@ def committed(dataset: str) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
+        ListError: see `listed`.
     """
     file = places.reports_folder() / "tables" / f"{dataset}-runs.csv"
     if not file.is_file():
         raise FileNotFoundError(f"no runs of {dataset} are committed: expected {file}, as `picie results --out` writes")
-    table = pd.read_csv(file, dtype={"digest": str, "commit": str})
+    table = listed(file)
     names = ["dataset", "recipe", "seed", "digest", "command", "commit"]
     scored = pd.DataFrame(table[table["scored"] == "val"]).rename(columns={"mIoU": "mean_iou"})
     return scored.melt(names, ["accuracy", "mean_iou"], var_name="metric", value_name="value")

@@ -205,24 +205,11 @@ def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no runs of camvid are committed: expected .*camvid-runs\.csv"):
         tables.committed("camvid")
     folder.mkdir(parents=True)
-    columns = [
-        "dataset",
-        "method",
-        "recipe",
-        "seed",
-        "scored",
-        "accuracy",
-        "mIoU",
-        "seconds",
-        "commit",
-        "digest",
-        "command",
-    ]
     lines = [
         ["camvid", "PiCIE", "ours", 2, "val", 50.0, 20.0, 9, "c", "d", "x"],
         ["camvid", "PiCIE", "ours", 2, "train", 1.0, 2.0, 9, "c", "e", "x"],
     ]
-    pd.DataFrame(lines, columns=columns).to_csv(folder / "camvid-runs.csv", index=False)
+    pd.DataFrame(lines, columns=list(tables.LISTED)).to_csv(folder / "camvid-runs.csv", index=False)
     found = tables.committed("camvid")
     assert found[["digest", "seed", "metric", "value"]].to_numpy().tolist() == [
         ["d", 2, "accuracy", 50.0],
@@ -231,15 +218,31 @@ def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
 
 
 def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
-    columns = ["dataset", "method", "recipe", "seed", "scored", "mIoU", "digest", "command"]
-    rows = {seed: ["camvid", "PiCIE", "ours", seed, "val", 20.0 + seed, "d", "x"] for seed in (1, 2)}
+    columns = list(tables.LISTED)
+    rows = {seed: ["camvid", "PiCIE", "ours", seed, "val", 50.0, 20.0 + seed, 9.0, "c", "d", "x"] for seed in (1, 2)}
     new = pd.DataFrame([rows[2]], columns=columns)
     file = tmp_path / "runs.csv"
     assert tables.merged(new, file).to_numpy().tolist() == [rows[2]]
-    older = ["camvid", "PiCIE", "ours", 2, "val", 1.0, "d", "x"]
-    other = ["camvid", "PiCIE", "ours", 2, "train", 5.0, "d", "y"]
+    older = ["camvid", "PiCIE", "ours", 2, "val", 50.0, 1.0, 9.0, "c", "d", "x"]
+    other = ["camvid", "PiCIE", "ours", 2, "train", 50.0, 5.0, 9.0, "c", "d", "y"]
     pd.DataFrame([rows[1], older, other], columns=columns).to_csv(file, index=False)
     assert tables.merged(new, file).to_numpy().tolist() == [rows[1], rows[2], other]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "No columns to parse"),
+        ("\xff", "codec can't decode"),
+        (f"{','.join(tables.LISTED)}\n<<<<<<< HEAD\n", "row 1 has no digest or no seed"),
+        ("seed,mIoU\n1,2\n", "it has no column dataset, method, recipe, scored, accuracy, seconds, commit, digest"),
+    ],
+)
+def test_a_file_that_is_no_list_of_runs_is_named(tmp_path, text, fault):
+    file = tmp_path / "camvid-runs.csv"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(tables.ListError, match=rf"camvid-runs\.csv is not a list of runs: .*{fault}.*Mend it"):
+        tables.merged(tables.every_run([]), file)
 
 
 def test_older_rows_keep_their_digest_and_lack_what_they_do_not_say(tiny_run, tmp_path):
