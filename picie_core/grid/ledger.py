@@ -9,7 +9,8 @@ from pathlib import Path
 from picie_core import lock, records
 from picie_core.grid.job import FAILURE
 from picie_core.grid.leash import NOTEBOOK
-from picie_core.grid.plan import Job
+from picie_core.grid.plan import DATA, Job
+from picie_core.training import run_folder, splits
 
 STATES = ("done", "running", "failed", "waiting")
 
@@ -46,27 +47,55 @@ def entries(folders: Mapping[Job, Path]) -> list[Entry]:
 
 
 def missing(folders: Mapping[Job, Path]) -> dict[Job, Path]:
-    """The jobs that are not done, those that nobody is running first."""
+    """The jobs that are not done, in the order in which they are to be started: last those that somebody is running,
+    and before them those that start from a run that an earlier job is to make, for which they would wait."""
     left = {job: folder for job, folder in folders.items() if not records.is_done(folder)}
-    return dict(sorted(left.items(), key=lambda item: lock.held(item[1])))
+    first = {job: run for job, run in before(left).items() if not records.is_done(run[1])}
+    made = set(left.values())
+    waits = {}
+    for job in left:
+        waits[job] = job in first and first[job][1] in made
+        made |= {first[job][1]} if job in first else set()
+    return dict(sorted(left.items(), key=lambda item: (lock.held(item[1]), waits[item[0]])))
+
+
+def before(jobs: Iterable[Job]) -> dict[Job, tuple[Job, Path]]:
+    """Of those jobs that start from another run: that run, as a job, and its folder.
+
+    Args:
+        jobs: whose data are prepared (`plan.prepare`).
+    """
+    found, data = {}, {}
+    for job in jobs:
+        if (settings := job.settings.before_transfer) is None:
+            continue
+        key = tuple(getattr(job.settings, name) for name in DATA)
+        if key not in data:
+            data[key] = splits(job.settings)
+        found[job] = (Job(f"what {job.row} starts from", settings), run_folder(settings, *data[key]))
+    return found
 
 
 def seconds_left(found: Iterable[Entry], workers: int) -> float | None:
-    """About how long the jobs that are not done will take so many workers, from those of the same method that are (or
-    have begun); None: nothing is known yet of some method."""
-    found = list(found)
+    """About how long the jobs that are not done will take so many workers, with the runs that they start from, from
+    those of the same method that are done (or have begun); None: nothing is known yet of some method."""
+    jobs = {entry.folder: entry for entry in found}
+    first = before(entry.job for entry in jobs.values())
+    every = {folder: _entry(job, folder) for job, folder in first.values()} | jobs
+    waiting = [entry for entry in jobs.values() if entry.state != "done"]
+    needed = {entry.folder for entry in waiting} | {first[e.job][1] for e in waiting if e.job in first}
     known: dict[str, list[float]] = {}
-    for entry in found:
+    for entry in every.values():
         if entry.share > 0:
             known.setdefault(records.method_name(entry.job.settings), []).append(entry.seconds / entry.share)
     left = 0.0
-    for entry in found:
-        if entry.state != "done":
+    for folder, entry in every.items():
+        if folder in needed and entry.state != "done":
             whole = known.get(records.method_name(entry.job.settings))
             if whole is None:
                 return None
             left += (1 - entry.share) * sum(whole) / len(whole)
-    return left / max(1, min(workers, sum(entry.state != "done" for entry in found)))
+    return left / max(1, min(workers, len(waiting)))
 
 
 def report(found: Iterable[Entry], workers: int) -> str:
