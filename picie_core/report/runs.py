@@ -1,5 +1,6 @@
 """The runs that a report knows: one entry each, with what it scored and how it is made again."""
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import pandas as pd
 
 from picie_core import places
 from picie_core.report.outputs import RUNS
+
+log = logging.getLogger(__name__)
 
 COLUMNS = {
     "dataset": "data set", "method": "method", "recipe": "recipe", "seed": "seed", "scored": "scored split",
@@ -67,17 +70,30 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
     return {key: Entry(values, _evidence(folders[key], page)) for key, values in rows.items()}
 
 
-def committed() -> dict[Key, Entry]:
-    """The runs whose scores are committed: `reports/tables/<dataset>-runs.csv` first, then what it does not have."""
+def committed() -> tuple[dict[Key, Entry], dict[str, str]]:
+    """The runs whose scores are committed: `reports/tables/<dataset>-runs.csv` first, then what it does not have.
+
+    Returns:
+        The runs, and the lists that cannot be read: file name -> why. They are named in a warning too.
+    """
     files = sorted((places.reports_folder() / "tables").glob(f"*-{RUNS}"), key=lambda file: file.name.count("-"))
     found: dict[Key, Entry] = {}
+    faults: dict[str, str] = {}
     for file in files:
-        for key, values in _rows(pd.read_csv(file, dtype=str, keep_default_na=False)).items():
+        try:
+            rows = _rows(pd.read_csv(file, dtype=str, keep_default_na=False))
+        except (OSError, ValueError) as error:  # ValueError: pandas' and UTF-8's too
+            log.warning("left out %s, which is no list of runs: %s", file, error)
+            faults[file.name] = str(error)
+            continue
+        for key, values in rows.items():
             found.setdefault(key, Entry(values, {}))
-    return found
+    return found, faults
 
 
 def _rows(table: pd.DataFrame) -> dict[Key, dict[str, str]]:
+    if missing := {"digest", "seed"} - set(table):
+        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
     records_ = table.reindex(columns=list(COLUMNS)).astype(object).where(lambda cells: cells.notna(), "")
     rows = [{name: str(value) or "not recorded" for name, value in row.items()} for row in records_.to_dict("records")]
     return {(row["digest"], int(row["seed"])): row for row in rows}
