@@ -147,7 +147,6 @@ class _Loop:
         self.rate = "transfer_learning_rate" if settings.before_transfer else "learning_rate"
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
-        self.started = time.monotonic()
 
     def finish(self) -> Run:
         s = self.settings
@@ -208,6 +207,7 @@ class _Loop:
             result["iou"] = [None if np.isnan(v) else float(v) for v in scores.iou]
         result |= {
             "classes": self.val.classes.to_dict() if self.val.classes else None,
+            "before": (before := self.settings.before_transfer) and run_folder(before, self.train, self.val).name,
             "train": _provenance(self.train),
             "val": _provenance(self.val),
             "results_version": self.method.results_version,

@@ -5,12 +5,16 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pandas as pd
 
 from picie_core import places
 from picie_core.report.outputs import RUNS
+
+if TYPE_CHECKING:
+    from picie_core.records import Run
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +58,7 @@ def anchor(key: Key) -> str:
 def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]:
     """The finished runs below the runs' root that are of a data set, or that a table names.
 
-    Of runs that differ in nothing but their key the last counts, as in tables.
+    Of runs that differ in nothing but their key the last counts, as in tables; the folders of the others are named.
 
     Args:
         dataset: see above.
@@ -63,11 +67,19 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
     """
     from picie_core import records, tables  # they bring torch, which the report of committed outputs does without
 
-    latest = {(records.digest(run.settings), run.settings.seed): run for run in records.finished(places.runs_root())}
-    chosen = {key: run for key, run in latest.items() if run.settings.dataset == dataset or key in wanted}
-    folders = {key: run.folder for key, run in chosen.items()}
-    rows = _rows(tables.every_run(chosen.values()).astype({"digest": str}))
-    return {key: Entry(values, _evidence(folders[key], page)) for key, values in rows.items()}
+    every: dict[Key, list[Run]] = {}
+    for run in records.finished(places.runs_root()):
+        every.setdefault((records.digest(run.settings), run.settings.seed), []).append(run)
+    chosen = {key: runs for key, runs in every.items() if runs[-1].settings.dataset == dataset or key in wanted}
+    rows = _rows(tables.every_run(runs[-1] for runs in chosen.values()).astype({"digest": str}))
+    found = {}
+    for key, values in rows.items():
+        *earlier, last = (run.folder for run in chosen[key])
+        if earlier:  # a table that was made before the last run is of one of these
+            names = ", ".join(folder.name for folder in earlier)
+            values["folder"] = f"{last.name}; earlier, with other threads, code or data: {names}"
+        found[key] = Entry(values, _evidence(last, page))
+    return found
 
 
 def committed() -> tuple[dict[Key, Entry], dict[str, str]]:

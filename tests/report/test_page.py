@@ -217,7 +217,8 @@ def test_of_two_runs_of_one_seed_the_last_counts(made):
     again = made.reports / "runs" / "a-run"  # first by name, last by time
     shutil.copytree(made.reports / "runs" / "run-0", again)
     found = runs.local("scenes", set(), made.folder)
-    assert found[made.digest, 1].values["folder"] == "a-run"
+    assert found[made.digest, 1].values["folder"] == "a-run; earlier, with other threads, code or data: run-0"
+    assert found[made.digest, 2].values["folder"] == "run-1"
     assert "../../runs/a-run/settings.yaml" in found[made.digest, 1].files.values()
 
 
