@@ -221,8 +221,9 @@ def listed(file: Path) -> pd.DataFrame:
         table = pd.read_csv(file, dtype={"digest": str, "commit": str})  # or 12e456789012 is a number
         if missing := [name for name in LISTED if name not in table]:
             raise ValueError(f"it has no column {', '.join(missing)}")
-        if not (named := table["digest"].notna() & pd.to_numeric(table["seed"], errors="coerce").notna()).all():
-            raise ValueError(f"row {named.tolist().index(False) + 1} has no digest or no seed")
+        for row, (digest, seed) in enumerate(zip(table["digest"], table["seed"], strict=True), start=1):
+            if not isinstance(digest, str) or not str(seed).removesuffix(".0").isdecimal():
+                raise ValueError(f"row {row} has no digest or no seed")
     except ValueError as error:  # pandas' and UTF-8's too
         raise ListError(f"{file} is not a list of runs: {error}. Mend it, or take it away") from error
     return table
