@@ -97,7 +97,7 @@ def demo() -> None:
     \b
     picie demo          about 15 minutes on 2 cores, no data, no GPU
     """
-    from picie_core import execution, files, records, tables
+    from picie_core import execution, files, lists, records, tables
     from picie_core.report import folder as report_folder
     from picie_core.report import outputs
     from picie_core.settings import Settings
@@ -111,7 +111,7 @@ def demo() -> None:
         "\n" + tables.as_text(tables.over_seeds(main)) + "(of the scenes at their full size; `picie results` has all)"
     )
     runs = [run for run in records.finished(places.runs_root()) if run.settings.dataset == "scenes"]
-    files.write(folder / "tables" / outputs.RUNS, tables.every_run(runs).to_csv(index=False))
+    files.write(folder / "tables" / outputs.RUNS, lists.every_run(runs).to_csv(index=False))
     typer.echo(f"notebooks: {folder / 'notebooks'}\nfigures:   {folder / 'figures'}\ntables:    {folder / 'tables'}")
     typer.echo(f"report:    {report_folder.local('scenes')}")
 
@@ -127,7 +127,7 @@ def results(
     picie results
     picie results -p dataset=camvid -p epochs=4 --out camvid.csv
     """
-    from picie_core import places, records, tables
+    from picie_core import lists, places, records, tables
 
     wanted = options.settings(parameter)
     runs = [
@@ -149,7 +149,7 @@ def results(
         typer.echo(note, err=True)
     typer.echo(tables.as_text(tables.over_seeds(records.tidy(runs))))
     if out:
-        records.write(out, tables.merged(tables.every_run(runs), out).to_csv(index=False))
+        records.write(out, lists.merged(lists.every_run(runs), out).to_csv(index=False))
         typer.echo(f"every run: {out}")
 
 

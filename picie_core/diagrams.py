@@ -89,14 +89,15 @@ def random_blocks(blocks: np.ndarray, marks: Mapping[str, Scores]) -> Figure:
         blocks: (n, 2) of `findings.random_blocks`, percent.
         marks: scores of single blocks by name.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.3), layout="constrained")
     for axis, name, values in zip(axes, ("accuracy", "mean_iou"), blocks.T, strict=True):
         axis.hist(values[np.isfinite(values)], bins=30, color="lightgrey", label="random blocks")
         for number, (mark, scores) in enumerate(marks.items()):
             axis.axvline(getattr(scores, name), color=f"C{number}", label=mark)
         label = {"accuracy": "accuracy (%)", "mean_iou": "mean IoU (%)"}[name]
         axis.set(xlabel=f"{label} of a block", ylabel="random blocks")
-    axes[0].legend(fontsize=7, frameon=False)
+    # Marks may lie anywhere in the axes: the legend is outside of them.
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     sns.despine(figure)
     return figure
 

@@ -13,7 +13,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from pydantic import TypeAdapter, ValidationError
 
-from picie_core import places, suggestions
+from picie_core import files, places, suggestions
 from picie_core.errors import WorkbookError
 from picie_core.settings import Settings, SettingsError, parse
 
@@ -145,6 +145,7 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
         SettingsError: see `route`.
         NotebookError: a cell failed or (`KernelDiedError`) the kernel died; the notebook so far is kept beside `output`
             as `NAME.failed.ipynb` (until a later execution succeeds), and an older `output` stays as it was.
+        OSError: it cannot be written, see `files.of_file`.
     """
     injected = route(notebook, given)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +174,8 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
             f"{notebook.name}: {error}. A kernel that dies without a word was often out of memory: try a smaller "
             f"batch_size or image_size\nOpen {failed}"
         ) from error
+    except OSError as error:
+        raise files.of_file(error, output) from error
     finally:
         attempt.unlink(missing_ok=True)
     return output

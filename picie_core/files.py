@@ -1,5 +1,6 @@
 """Writing files at once, so that nothing half-written is ever taken for whole."""
 
+import errno
 import json
 import os
 import tempfile
@@ -12,7 +13,7 @@ def write(file: Path, content: str | bytes) -> None:
     """Write a file at once: under a temporary name, flushed to disk, then renamed.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; the file keeps what it held before.
+        OSError: the disk is full or the folder cannot be written, see `of_file`; the file keeps what it held before.
     """
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
@@ -23,9 +24,18 @@ def write(file: Path, content: str | bytes) -> None:
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(file)
-    except BaseException:
+    except OSError as error:
+        raise of_file(error, file) from error
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
+
+
+def of_file(error: OSError, file: Path) -> OSError:
+    """The error with the file's name, which the system leaves out when an open file cannot grow; of a full disk with
+    what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = " (make room, then do the same again: what was written before is whole)" if full else ""
+    return OSError(error.errno, f"{error.strerror}{advice}", str(file))
 
 
 def write_json(file: Path, values: Mapping[str, Any]) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -22,8 +21,8 @@ from picie_core.records import Run
 
 BACKGROUND = (0, 0, 0)
 
-Kinds = Mapping[int, tuple[str, np.ndarray]]
-"""number -> its name and its colour, uint8 (3,)"""
+Kinds = Mapping[int, tuple[str, str]]
+"""number -> its name and its colour, as matplotlib writes it"""
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,8 @@ def scatter(at: np.ndarray, found: Objects, table: ClassTable) -> Figure:
     """
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.9), layout="constrained")
     palette = figures.colors(int(found.clusters.max()) + 1)
-    clusters = {k: (f"cluster {k}", palette[k]) for k in sorted(set(found.clusters.tolist()))}
-    classes = {c: (table.names[c], table.colors[c]) for c in sorted(set(found.classes.tolist()) - {VOID})}
+    clusters = {k: (f"cluster {k}", _hex(palette[k])) for k in sorted(set(found.clusters.tolist()))}
+    classes = {c: (table.names[c], _hex(table.colors[c])) for c in sorted(set(found.classes.tolist()) - {VOID})}
     _dots(axes[0], at, found, found.clusters, clusters)
     _dots(axes[1], at, found, found.classes, classes)
     axes[0].set_title("by cluster", fontsize=10)
@@ -273,15 +272,15 @@ def _cut(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask[window][..., None], image[window], image[window] // 3)
 
 
-def _dots(
-    axis: Axes, at: np.ndarray, found: Objects, of: np.ndarray, kinds: Mapping[int, tuple[str, np.ndarray]]
-) -> None:
+def _dots(axis: Axes, at: np.ndarray, found: Objects, of: np.ndarray, kinds: Kinds) -> None:
     for k, (_, color) in kinds.items():
-        here, paint = of == k, to_hex(color / 255)
-        for chosen, fill in ((here & found.kept, paint), (here & ~found.kept, "none")):
-            axis.scatter(*at[chosen].T, s=14, facecolors=fill, edgecolors=paint, linewidths=0.8)
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=to_hex(c / 255), label=name) for name, c in kinds.values()
-    ]
+        here = of == k
+        for chosen, fill in ((here & found.kept, color), (here & ~found.kept, "none")):
+            axis.scatter(*at[chosen].T, s=14, facecolors=fill, edgecolors=color, linewidths=0.8)
+    handles = [Line2D([], [], marker="o", linestyle="", color=color, label=name) for name, color in kinds.values()]
     axis.legend(handles=handles, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axis.set(xticks=[], yticks=[])
+
+
+def _hex(color: np.ndarray) -> str:
+    return "#" + bytes(color.tolist()).hex()

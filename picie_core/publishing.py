@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from picie_core import figures, places, records
+from picie_core import figures, lists, places, records
 from picie_core.datasets import closeups
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
 from picie_core.errors import WorkbookError
 from picie_core.places import local_folder
+from picie_core.report.outputs import RUNS
 
 SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name, closeups.DATASET.name)
 """What a committed figure may show: no images, or embedded scenes."""
@@ -19,6 +20,9 @@ class PublishError(WorkbookError, ValueError):
 def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
     """Copy generated outputs into the committed `reports/figures` and `reports/tables`, as `<dataset>-<name>`.
 
+    The list of runs is not copied over the committed one but added to it (`lists.merged`): runs of other machines, and
+    of earlier calls, stay in it.
+
     Args:
         dataset: whose outputs.
         names: file names without ending; None: every table, and every figure that shows no photograph.
@@ -29,6 +33,7 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
     Raises:
         PublishError: there is nothing that may be published, a named output does not exist, or a named figure shows
             images of any data but scenes.
+        ListError: one of the two lists of runs is none.
     """
     source, files = local_folder(dataset), _outputs(dataset)
     if not files:
@@ -52,13 +57,12 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
                 "these figures show images of data that are not ours to publish: "
                 + ", ".join(f"{file.name} (shows {figures.shows(file)})" for file in refused)
             )
-    written = []
-    for file in chosen:
-        target = places.reports_folder() / file.parent.name / f"{dataset}-{file.name}"
+    targets = {file: places.reports_folder() / file.parent.name / f"{dataset}-{file.name}" for file in chosen}
+    contents = {target: _content(file, target) for file, target in targets.items()}
+    for target, content in contents.items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        records.write(target, file.read_bytes())
-        written.append(target)
-    return written
+        records.write(target, content)
+    return list(contents)
 
 
 def withheld(dataset: str) -> list[tuple[Path, str]]:
@@ -69,6 +73,13 @@ def withheld(dataset: str) -> list[tuple[Path, str]]:
 def _outputs(dataset: str) -> list[Path]:
     source = local_folder(dataset)
     return sorted([*(source / "tables").glob("*.csv"), *(source / "figures").glob("*.png")])
+
+
+def _content(file: Path, target: Path) -> str | bytes:
+    """What is to stand in `target`."""
+    if file.name == RUNS:
+        return lists.merged(lists.listed(file), target).to_csv(index=False)
+    return file.read_bytes()
 
 
 def _may(file: Path) -> bool:

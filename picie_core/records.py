@@ -53,7 +53,8 @@ class Run:
         confusion: (classes, clusters) int64 behind the scores; None likewise.
         progress: a row per epoch: losses, inertia, cluster sizes, scores, seconds of each phase.
         folder: the run's folder.
-        result: `result.json`: scores, seconds, class names, the data's fingerprint, the run's key.
+        result: `result.json`: scores, seconds, class names, the data's fingerprint, the run's key, and the name of the
+            folder of the run whose network it was given (`before`; of a transfer).
     """
 
     settings: Settings

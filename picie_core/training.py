@@ -208,6 +208,7 @@ class _Loop:
             result["iou"] = [None if np.isnan(v) else float(v) for v in scores.iou]
         result |= {
             "classes": self.val.classes.to_dict() if self.val.classes else None,
+            "before": (before := self.settings.previous) and run_folder(before, *splits(before)).name,
             "train": _provenance(self.train),
             "val": _provenance(self.val),
             "results_version": self.method.results_version,
@@ -236,8 +237,7 @@ class _Loop:
         return found
 
     def _validate(self, phases: dict[str, float]) -> dict[str, float]:
-        """Scores of the epoch's own prototypes, which stem from before its training (as the release reports them), or
-        of its trained classifier."""
+        """Scores of the epoch's own prototypes, from before its training (as in the release), or its own classifier."""
         return self._named_scores(self._confusions(phases)) if self.scored else {}
 
     def _named_scores(self, matrices: Mapping[str, np.ndarray]) -> dict[str, float]:

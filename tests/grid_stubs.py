@@ -21,6 +21,9 @@ seed = spec["given"]["seed"]
 if seed == 90:
     sys.stderr.write(f"ValueError: no\\nOpen {folder}\\n")
     sys.exit(2)
+if seed == 95:
+    sys.stderr.write(f"OSError: full: '{folder}/state'\\nOpen {folder}\\n")
+    sys.exit(2)
 if seed == 91 or (seed == 92 and starts == 1):
     os.kill(os.getpid(), signal.SIGKILL)
 if seed == 93:

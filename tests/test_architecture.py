@@ -26,8 +26,8 @@ LAYERS = (
     "selection records lock progress devices",
     "methods evaluation cells retrieval",
     "training traces",
-    "figures diagrams charts representation objects galleries tables protocols published robustness grid execution "
-    "segmentation publishing benchmark diagnosis report options cli __main__",
+    "figures diagrams charts representation objects galleries tables lists protocols published robustness grid "
+    "execution segmentation publishing benchmark diagnosis report options cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 LONGEST = 300  # lines of a module

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from picie_core import benchmark, cli, execution, figures, options, publishing, records, tables
+from picie_core import benchmark, cli, execution, figures, lists, options, publishing, records, tables
 from picie_core.datasets import DATASETS
 from picie_core.settings import Settings
 
@@ -361,8 +361,8 @@ def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_
     ]  # fmt: skip
     assert f'<tr id="run-{digest}-1">' in (folder / "index.html").read_text()
     assert pd.read_csv(folder / "tables" / "runs.csv")["folder"].tolist() == [tiny_run.folder.name]
-    picie("publish", "scenes")  # the list of runs is what `tables.committed` reads
-    assert tables.committed("scenes")["value"].tolist() == [
+    picie("publish", "scenes")  # the list of runs is what `lists.committed` reads
+    assert lists.committed("scenes")["value"].tolist() == [
         round(tiny_run.scores.accuracy, 2), round(tiny_run.scores.mean_iou, 2),
     ]  # fmt: skip
     assert picie("report", "--committed")[1] == f"report: {home / 'reports' / 'site' / 'index.html'}\n"

@@ -78,12 +78,16 @@ def test_joint_distributions_stand_in_the_order_of_the_last_ones_sizes():
 def test_random_blocks_are_counted_and_the_marks_are_where_their_scores_are():
     blocks = np.array([[10.0, 1.0], [20.0, 2.0], [20.0, math.nan], [30.0, 3.0]])
     marks = {"things": Scores(25.0, 2.5, np.array([2.5])), "slice": Scores(12.0, 1.5, np.array([1.5]))}
-    accuracy, iou = diagrams.random_blocks(blocks, marks).axes
+    figure = diagrams.random_blocks(blocks, marks)
+    accuracy, iou = figure.axes
     assert sum(bar.get_height() for bar in accuracy.patches) == 4
     assert sum(bar.get_height() for bar in iou.patches) == 3  # a block without a pixel has no score
     assert [x[0] for x, _ in lines(accuracy)] == [25, 12]
     assert [x[0] for x, _ in lines(iou)] == [2.5, 1.5]
-    assert [text.get_text() for text in accuracy.get_legend().get_texts()] == ["random blocks", "things", "slice"]
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["random blocks", "things", "slice"]
+    figure.canvas.draw()
+    assert not any(legend.get_window_extent().overlaps(axis.get_tightbbox()) for axis in figure.axes)
 
 
 def test_iou_by_class_leaves_out_what_is_not_there():

@@ -305,6 +305,16 @@ def test_a_failing_cell_is_named_and_its_notebook_kept(tmp_path):
     assert [p.name for p in output.parent.iterdir()] == ["a.ipynb"]  # the evidence of what is mended is gone
 
 
+def test_a_full_disk_is_told_with_the_file_that_it_has_no_room_for(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")  # as of an open file: without a name
+
+    monkeypatch.setattr(papermill, "execute_notebook", full)
+    with pytest.raises(OSError, match=r"No space left.*make room, then do the same again.*executed\.ipynb'"):
+        execute(notebook(tmp_path / "small.ipynb", "pass"), {}, tmp_path / "executed.ipynb")
+    assert [file.name for file in tmp_path.iterdir()] == ["small.ipynb"]
+
+
 def test_a_kernel_that_dies_leaves_its_notebook_too(tmp_path):
     path = notebook(
         tmp_path / "00_a.ipynb", "print('so far')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from picie_core import figures, publishing
+from picie_core import figures, lists, publishing
 from picie_core.datasets import DATASETS
 from picie_core.publishing import PublishError, publish
 
@@ -78,6 +78,34 @@ def test_an_older_output_is_replaced(reports):
     publish("camvid", ["scores"])
     assert (reports / "tables" / "camvid-scores.csv").read_text() == "of\nlater\n"
     assert len(committed(reports)) == 2
+
+
+def list_of_runs(file, *seeds, miou=20.0, digest="120000000000"):
+    rows = [["scenes", "PiCIE", "ours", seed, "val", 50.0, miou, 9.0, "c", digest, "x"] for seed in seeds]
+    pd.DataFrame(rows, columns=list(lists.LISTED)).to_csv(file, index=False)
+
+
+def test_lists_of_runs_add_up(reports):
+    made, committed_ = publishing.local_folder("scenes") / "tables" / "runs.csv", reports / "tables" / "scenes-runs.csv"
+    list_of_runs(made, 1, 2)
+    publish("scenes")
+    assert committed_.read_bytes() == made.read_bytes()
+    list_of_runs(made, 2, 3, miou=30.0)  # of another day, or another machine
+    publish("scenes", ["runs"])
+    assert lists.listed(committed_)[["digest", "seed", "mIoU"]].to_numpy().tolist() == [
+        ["120000000000", 1, 20.0], ["120000000000", 2, 30.0], ["120000000000", 3, 30.0],
+    ]  # fmt: skip
+    publish("scenes", ["runs"])
+    assert len(lists.listed(committed_)) == 3
+
+
+def test_a_list_of_runs_that_cannot_be_read_stops_everything(reports):
+    list_of_runs(publishing.local_folder("scenes") / "tables" / "runs.csv", 1)
+    (reports / "tables").mkdir()
+    (reports / "tables" / "scenes-runs.csv").write_text("<<<<<<< HEAD\n")
+    with pytest.raises(lists.ListError, match=r"scenes-runs\.csv is not a list of runs"):
+        publish("scenes")
+    assert committed(reports) == ["tables/scenes-runs.csv"]
 
 
 def test_names_that_do_not_exist(reports):

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from picie_core import recipes, records
-from picie_core.settings import Settings, SettingsError, knob
+from picie_core.knobs import knob
+from picie_core.settings import Settings, SettingsError
 
 # Every setting that counts, none left to a table or default: the known answer below moves only when the key does.
 FIXED = {

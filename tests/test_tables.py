@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tidy_rows import tidy
 
-from picie_core import records, tables
+from picie_core import lists, records, tables
 from picie_core.settings import Settings, parse
 
 # -- over seeds
@@ -146,7 +146,7 @@ def test_as_text_has_the_spread_and_the_interval_of_several_seeds():
 
 
 def test_every_run_is_a_row_to_be_made_again(tiny_run):
-    table = tables.every_run([tiny_run])
+    table = lists.every_run([tiny_run])
     assert table[["dataset", "method", "seed", "scored", "digest"]].to_numpy().tolist() == [
         ["scenes", "PiCIE", 1, "val", records.digest(tiny_run.settings)]
     ]
@@ -156,16 +156,16 @@ def test_every_run_is_a_row_to_be_made_again(tiny_run):
     assert table["versions"][0] == f"torch {made_by['packages']['torch']}, python {made_by['python']}"
     assert table["device"][0] == f"{made_by['machine']}, {made_by['cpu_capability']}"
     assert table["folder"][0] == tiny_run.folder.name
-    assert tables.every_run([]).columns.tolist() == table.columns.tolist()
+    assert lists.every_run([]).columns.tolist() == table.columns.tolist()
 
 
 def test_the_device_is_the_graphics_card_where_there_was_one_and_unknown_without_a_record(tiny_run, tmp_path):
     elsewhere = tmp_path / "run"
     elsewhere.mkdir()
     run = dataclasses.replace(tiny_run, folder=elsewhere)
-    assert tables.every_run([run])[["versions", "device"]].to_numpy().tolist() == [["", ""]]
+    assert lists.every_run([run])[["versions", "device"]].to_numpy().tolist() == [["", ""]]
     (elsewhere / "environment.json").write_text(json.dumps({**tiny_run.environment, "gpu": "H200"}))
-    assert tables.every_run([run])["device"][0] == "H200"
+    assert lists.every_run([run])["device"][0] == "H200"
 
 
 def test_the_iou_of_each_class_names_the_run_of_each_column(tiny_run):
@@ -211,59 +211,64 @@ def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("PICIE_HOME", str(tmp_path))
     folder = tmp_path / "reports" / "tables"
     with pytest.raises(FileNotFoundError, match=r"no runs of camvid are committed: expected .*camvid-runs\.csv"):
-        tables.committed("camvid")
+        lists.committed("camvid")
     folder.mkdir(parents=True)
-    columns = [
-        "dataset",
-        "method",
-        "recipe",
-        "seed",
-        "scored",
-        "accuracy",
-        "mIoU",
-        "seconds",
-        "commit",
-        "digest",
-        "command",
-    ]
     lines = [
         ["camvid", "PiCIE", "ours", 2, "val", 50.0, 20.0, 9, "c", "d", "x"],
         ["camvid", "PiCIE", "ours", 2, "train", 1.0, 2.0, 9, "c", "e", "x"],
     ]
-    pd.DataFrame(lines, columns=columns).to_csv(folder / "camvid-runs.csv", index=False)
-    found = tables.committed("camvid")
+    pd.DataFrame(lines, columns=list(lists.LISTED)).to_csv(folder / "camvid-runs.csv", index=False)
+    found = lists.committed("camvid")
     assert found[["digest", "seed", "metric", "value"]].to_numpy().tolist() == [
         ["d", 2, "accuracy", 50.0],
         ["d", 2, "mean_iou", 20.0],
     ]
-    pd.DataFrame([*lines, ["scenes", *lines[0][1:]]], columns=columns).to_csv(folder / "camvid-runs.csv", index=False)
+    pd.DataFrame([*lines, ["scenes", *lines[0][1:]]], columns=list(lists.LISTED)).to_csv(
+        folder / "camvid-runs.csv", index=False
+    )
     with pytest.raises(tables.JoinError, match=r"has runs of scenes among those of camvid: take .*-p dataset=camvid"):
-        tables.committed("camvid")
+        lists.committed("camvid")
 
 
 def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
-    columns = ["dataset", "method", "recipe", "seed", "scored", "mIoU", "digest", "command"]
-    rows = {seed: ["camvid", "PiCIE", "ours", seed, "val", 20.0 + seed, "d", "x"] for seed in (1, 2)}
+    columns = list(lists.LISTED)
+    rows = {seed: ["camvid", "PiCIE", "ours", seed, "val", 50.0, 20.0 + seed, 9.0, "c", "d", "x"] for seed in (1, 2)}
     new = pd.DataFrame([rows[2]], columns=columns)
     file = tmp_path / "runs.csv"
-    assert tables.merged(new, file).to_numpy().tolist() == [rows[2]]
-    older = ["camvid", "PiCIE", "ours", 2, "val", 1.0, "d", "x"]
-    other = ["camvid", "PiCIE", "ours", 2, "train", 5.0, "d", "y"]
+    assert lists.merged(new, file).to_numpy().tolist() == [rows[2]]
+    older = ["camvid", "PiCIE", "ours", 2, "val", 50.0, 1.0, 9.0, "c", "d", "x"]
+    other = ["camvid", "PiCIE", "ours", 2, "train", 50.0, 5.0, 9.0, "c", "d", "y"]
     pd.DataFrame([rows[1], older, other], columns=columns).to_csv(file, index=False)
-    assert tables.merged(new, file).to_numpy().tolist() == [rows[1], rows[2], other]
+    assert lists.merged(new, file).to_numpy().tolist() == [rows[1], rows[2], other]
     mixed = pd.DataFrame([rows[2], ["scenes", *rows[1][1:]]], columns=columns)
     with pytest.raises(tables.JoinError, match=r"lists the runs of camvid, .* of scenes too: give -p dataset=camvid"):
-        tables.merged(mixed, file)
+        lists.merged(mixed, file)
     mixed.to_csv(file, index=False)
-    assert len(tables.merged(new, file)) == 2  # of a list of several data sets nobody makes one number
+    assert len(lists.merged(new, file)) == 2  # of a list of several data sets nobody makes one number
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "No columns to parse"),
+        ("\xff", "codec can't decode"),
+        (f"{','.join(lists.LISTED)}\n<<<<<<< HEAD\n", "row 1 has no digest or no seed"),
+        ("seed,mIoU\n1,2\n", "it has no column dataset, method, recipe, scored, accuracy, seconds, commit, digest"),
+    ],
+)
+def test_a_file_that_is_no_list_of_runs_is_named(tmp_path, text, fault):
+    file = tmp_path / "camvid-runs.csv"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(lists.ListError, match=rf"camvid-runs\.csv is not a list of runs: .*{fault}.*Mend it"):
+        lists.merged(lists.every_run([]), file)
 
 
 def test_older_rows_keep_their_digest_and_lack_what_they_do_not_say(tiny_run, tmp_path):
     file = tmp_path / "runs.csv"
-    older = tables.every_run([tiny_run]).drop(columns=["versions", "device", "folder"])
+    older = lists.every_run([tiny_run]).drop(columns=["versions", "device", "folder"])
     older.assign(digest="120000000000", commit="5e1234567890", recipe="a").to_csv(file, index=False)
-    both = tables.merged(tables.every_run([tiny_run]), file)
-    assert both.columns.tolist() == tables.every_run([]).columns.tolist()
+    both = lists.merged(lists.every_run([tiny_run]), file)
+    assert both.columns.tolist() == lists.every_run([]).columns.tolist()
     assert both[["digest", "commit"]].iloc[0].tolist() == ["120000000000", "5e1234567890"]
     assert both["versions"].isna().tolist() == [True, False]
 

@@ -210,6 +210,15 @@ def test_the_run_before_is_made_once_and_shared(tmp_path, monkeypatch):
     assert made == ["probe", "untrained", "probe"]
 
 
+def test_a_result_names_the_run_whose_network_it_was_given(tmp_path):
+    found = run(probe(tmp_path))
+    before = tmp_path / found.result["before"]
+    assert records.load(before).settings == probe(tmp_path).previous
+    weights = found.weights()["network.lateral.0.weight"]
+    assert records.load(before).weights()["network.lateral.0.weight"].equal(weights)
+    assert records.load(before).result["before"] is None
+
+
 def test_a_finished_probe_needs_the_run_before_no_more(tmp_path):
     settings = probe(tmp_path)
     first = run(settings)

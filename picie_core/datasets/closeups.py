@@ -57,11 +57,11 @@ class Closeup:
         """Renders, chooses and cuts out; no pixel is void. Images bilinear with antialiasing, labels nearest."""
         pictures = [scenes.render(BLOCK * self.index + i, SIDE) for i in range(BLOCK)]
         turn = sorted(scenes.THINGS)[self.index % len(scenes.THINGS)]
-        found = [(-1.0, False, 0, 0, 0, SIDE)]  # the first scene as it is, where there is nothing to frame
+        best = (False, -1.0, 0), (0, 0, SIDE)  # the first scene as it is, where there is nothing to frame
         for number, (_, label) in enumerate(pictures):
-            for thing, value, top, left, side in frames(label):
-                found.append((value, thing == turn and value > WELL, -number, top, left, side))
-        *_, which, top, left, side = max(found, key=lambda each: (each[1], each[0], *each[2:]))
+            for thing, value, *frame_ in frames(label):
+                best = max(best, ((thing == turn and value > WELL, value, -number), tuple(frame_)))
+        (*_, which), (top, left, side) = best
         image, label = (part[top : top + side, left : left + side] for part in pictures[-which])
         resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
         cells = (2 * np.arange(size) + 1) * side // (2 * size)

@@ -34,8 +34,8 @@ def connect(scheduler: str) -> Iterator["Client"]:
         client = distributed.Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise GridError(
-            f"no dask scheduler answers at {scheduler!r} within {CONNECT_SECONDS:.0f} s ({error}). Start one with "
-            "`dask scheduler` and workers with `dask worker ADDRESS`, and give the address it prints"
+            f"no dask scheduler answers at {scheduler!r} ({error}). Start one with `dask scheduler` and workers with "
+            "`dask worker ADDRESS`, and give the address it prints, such as tcp://head:8786"
         ) from error
     with client:
         yield client

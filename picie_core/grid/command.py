@@ -84,10 +84,11 @@ def grid(
                     cluster.work(client, left, told)
             else:
                 pool.work(left, slots, told)
-    for reason in dict.fromkeys(failure.reason for failure in failed.values()):
-        alike = {job: failure for job, failure in failed.items() if failure.reason == reason}
-        first = next(iter(alike.values()))
-        typer.echo(f"\nfailed: {'; '.join(map(str, alike))}\n{first.message}", err=True)
+    alike: dict[str, list[Job]] = {}  # for the same reason, but for the name of their own folder in it
+    for job, failure in failed.items():
+        alike.setdefault(failure.reason.replace(folders[job].name, ""), []).append(job)
+    for jobs in alike.values():
+        typer.echo(f"\nfailed: {'; '.join(map(str, jobs))}\n{failed[jobs[0]].message}", err=True)
     where = ", ".join(sorted({str(folder.parent) for folder in folders.values()}))
     typer.echo(f"{len(folders) - len(failed)} of {len(folders)} runs are done, {len(left)} were started; in {where}")
     if failed:

@@ -10,6 +10,7 @@ from picie_core import lock, records
 from picie_core.grid.job import FAILURE
 from picie_core.grid.leash import NOTEBOOK
 from picie_core.grid.plan import Job
+from picie_core.training import run_folder, splits
 
 STATES = ("done", "running", "failed", "waiting")
 
@@ -46,27 +47,53 @@ def entries(folders: Mapping[Job, Path]) -> list[Entry]:
 
 
 def missing(folders: Mapping[Job, Path]) -> dict[Job, Path]:
-    """The jobs that are not done, those that nobody is running first."""
+    """The jobs that are not done, in the order in which they are to be started: last those that somebody is running,
+    and before them those that start from a run that an earlier job is to make, for which they would wait."""
     left = {job: folder for job, folder in folders.items() if not records.is_done(folder)}
-    return dict(sorted(left.items(), key=lambda item: lock.held(item[1])))
+    first = {job: {f for f in runs if not records.is_done(f)} for job, runs in before(left).items()}
+    made = set(left.values())
+    waits = {}
+    for job in left:
+        waits[job] = bool(made & first.get(job, set()))
+        made |= first.get(job, set())
+    return dict(sorted(left.items(), key=lambda item: (lock.held(item[1]), waits[item[0]])))
+
+
+def before(jobs: Iterable[Job]) -> dict[Job, dict[Path, Job]]:
+    """Of those jobs that start from other runs: those runs, the nearest first, by folder, as jobs.
+
+    Args:
+        jobs: whose data are prepared (`plan.prepare`).
+    """
+    found: dict[Job, dict[Path, Job]] = {}
+    for job in jobs:
+        settings = job.settings
+        while (settings := settings.previous) is not None:
+            folder = run_folder(settings, *splits(settings))
+            found.setdefault(job, {})[folder] = Job(f"what {job.row} starts from", settings)
+    return found
 
 
 def seconds_left(found: Iterable[Entry], workers: int) -> float | None:
-    """About how long the jobs that are not done will take so many workers, from those of the same method that are (or
-    have begun); None: nothing is known yet of some method."""
-    found = list(found)
+    """About how long the jobs that are not done will take so many workers, with the runs that they start from, from
+    those of the same method that are done (or have begun); None: nothing is known yet of some method."""
+    jobs = {entry.folder: entry for entry in found}
+    first = before(entry.job for entry in jobs.values())
+    every = {folder: _entry(job, folder) for runs in first.values() for folder, job in runs.items()} | jobs
+    waiting = [entry for entry in jobs.values() if entry.state != "done"]
+    needed = {entry.folder for entry in waiting} | {folder for e in waiting for folder in first.get(e.job, ())}
     known: dict[str, list[float]] = {}
-    for entry in found:
+    for entry in every.values():
         if entry.share > 0:
             known.setdefault(records.method_name(entry.job.settings), []).append(entry.seconds / entry.share)
     left = 0.0
-    for entry in found:
-        if entry.state != "done":
+    for folder, entry in every.items():
+        if folder in needed and entry.state != "done":
             whole = known.get(records.method_name(entry.job.settings))
             if whole is None:
                 return None
             left += (1 - entry.share) * sum(whole) / len(whole)
-    return left / max(1, min(workers, sum(entry.state != "done" for entry in found)))
+    return left / max(1, min(workers, len(waiting)))
 
 
 def report(found: Iterable[Entry], workers: int) -> str:

@@ -11,7 +11,7 @@ from picie_core import network, places, published, records, suggestions
 from picie_core.datasets import DataError
 from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, chance
-from picie_core.settings import Settings, SettingsError, parse
+from picie_core.settings import TAUGHT, Settings, SettingsError, parse
 from picie_core.training import run_folder, splits
 
 FIELDS = ("title", "about", "base", "seeds", "rows")
@@ -177,7 +177,7 @@ def prepare(grid: Grid) -> dict[Job, Path]:
 
     for job in grid.jobs():
         s = job.settings
-        data = tuple(getattr(s, name) for name in DATA)
+        data = (*(getattr(s, name) for name in DATA), s.method in TAUGHT)  # which refuses data without labels
         weights = (s.backbone, s.weights_file)
         try:
             folders[job] = run_folder(s, *once(data, lambda s=s: splits(s)))

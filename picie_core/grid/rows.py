@@ -32,7 +32,7 @@ def scores(grid: Grid, tidy: pd.DataFrame, metric: str = "mean_iou") -> Mapping[
 
     Args:
         grid: its settings decide which runs are a row's, in whatever words they were given.
-        tidy: rows of `records.tidy`, or of `tables.committed`.
+        tidy: rows of `records.tidy`, or of `lists.committed`.
         metric: of `records.tidy`.
     """
     found = tables.latest(pd.DataFrame(tidy[tidy["metric"] == metric]))

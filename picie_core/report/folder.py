@@ -17,7 +17,7 @@ def local(dataset: str) -> Path:
         `reports/local/<dataset>/index.html`.
 
     Raises:
-        ReportError: there are no outputs, or a table cannot be read.
+        ReportError: there are no outputs.
     """
     sections, folder = outputs.local(dataset), places.local_folder(dataset)
     known = runs.local(dataset, page.named(sections), folder)
@@ -39,7 +39,8 @@ def committed() -> Path:
     shown = [output for section in sections for output in section.outputs]
     lists = sorted((source / "tables").glob(f"*-{outputs.RUNS}"))
     about = _about(sorted({output.dataset for output in shown if output.dataset}), lists)
-    pages = page.render(sections, runs.committed(), about, {})
+    known, faults = runs.committed()
+    pages = page.render(sections, known, about | {"faults": faults}, {})
     folder = source / "site"
     copied = [*(output.file for output in shown), *lists]
     for part in ("figures", "tables"):
@@ -54,7 +55,7 @@ def committed() -> Path:
 def _about(data: Sequence[str], lists: Sequence[Path]) -> dict[str, Any]:
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     addresses = {file.name: f"tables/{quote(file.name)}" for file in lists}
-    return {"data": data, "made": made, "commit": provenance.commit() or "", "lists": addresses}
+    return {"data": data, "made": made, "commit": provenance.commit() or "", "lists": addresses, "faults": {}}
 
 
 def _write(folder: Path, pages: Mapping[str, str]) -> Path:

@@ -2,9 +2,11 @@
 
 import csv
 import html
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from markupsafe import Markup
 from picie_core import provenance
 from picie_core.report.outputs import Output, ReportError, Section
 from picie_core.report.runs import COLUMNS, Entry, Key, anchor
+
+log = logging.getLogger(__name__)
 
 DECIMAL = re.compile(r"[-+]?\d+\.\d+(?:[eE][-+]?\d+)?")
 SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
@@ -37,11 +41,13 @@ class Table:
         names: of its columns.
         rows: cells as text, numbers rounded, and the runs behind them (None: the table has no such column).
         empty: columns that are left out because no row has a value.
+        fault: why it cannot be shown; empty where it can.
     """
 
-    names: Sequence[str]
-    rows: Sequence[tuple[Sequence[str], Sequence[Link] | None]]
-    empty: Sequence[str]
+    names: Sequence[str] = ()
+    rows: Sequence[tuple[Sequence[str], Sequence[Link] | None]] = ()
+    empty: Sequence[str] = ()
+    fault: str = ""
 
     @property
     def traced(self) -> bool:
@@ -50,41 +56,46 @@ class Table:
 
 
 def named(sections: Sequence[Section]) -> set[Key]:
-    """The runs that the tables name.
-
-    Raises:
-        ReportError: see `read`.
-    """
-    return {key for _, output in _tables(sections) for _, runs in read(output.file)[1] for key in runs or ()}
+    """The runs that the tables name, but for tables that cannot be read (see `table`)."""
+    found: set[Key] = set()
+    for output in _tables(sections):
+        with suppress(ReportError):
+            found |= {key for _, runs in read(output.file)[1] for key in runs or ()}
+    return found
 
 
 def read(file: Path) -> tuple[list[str], list[tuple[list[str], list[Key] | None]]]:
     """A table's columns but for the one that names runs, and its rows, each with its runs (None without that column).
 
     Raises:
-        ReportError: it is not UTF-8, a row has more or fewer cells than columns, or its runs cannot be read.
+        ReportError: it is no CSV in UTF-8, a row has more or fewer cells than columns, or its runs cannot be read.
     """
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             names, *rows = list(csv.reader(stream)) or [[]]
-    except UnicodeDecodeError as error:
-        raise ReportError(f"{file} is not a table in UTF-8 ({error}); make it again, or take it away") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReportError(f"it is no CSV in UTF-8 ({error}); make it again, or take it away") from error
     place = names.index(provenance.COLUMN) if provenance.COLUMN in names else None
     found: list[tuple[list[str], list[Key] | None]] = []
     for number, row in enumerate(rows, start=2):
         if len(row) != len(names):
-            raise ReportError(f"{file}, line {number}: {len(row)} cells for {len(names)} columns; make it again")
+            raise ReportError(f"line {number}: {len(row)} cells for {len(names)} columns; make it again")
         try:
             runs = None if place is None else provenance.read(row[place])
         except ValueError as error:
-            raise ReportError(f"{file}, line {number}: {error}; make the table again") from error
+            raise ReportError(f"line {number}: {error}; make the table again") from error
         found.append(([cell for at, cell in enumerate(row) if at != place], runs))
     return [name for name in names if name != provenance.COLUMN], found
 
 
 def table(file: Path, runs: Mapping[Key, Entry]) -> Table:
-    """A table to be shown, with links to those of its runs that are known."""
-    names, rows = read(file)
+    """A table to be shown, with links to those of its runs that are known; one that cannot be read is named in a
+    warning."""
+    try:
+        names, rows = read(file)
+    except ReportError as error:
+        log.warning("left out %s: %s", file, error)
+        return Table(fault=str(error))
     full = [at for at in range(len(names)) if not rows or any(cells[at] for cells, _ in rows)]
     shown = [
         ([rounded(cells[at]) for at in full], None if keys is None else [_link(key, runs) for key in keys])
@@ -109,7 +120,8 @@ def render(
     Args:
         sections: what it shows.
         runs: those it knows.
-        about: `data` (the data sets), `made` (date), `commit`, `lists` (the lists of runs: name -> address).
+        about: `data` (the data sets), `made` (date), `commit`, `lists` (the lists of runs: name -> address), `faults`
+            (those of them that cannot be read: name -> why).
         notebooks: section -> address of the executed notebook, for those that are here.
 
     Returns:
@@ -118,7 +130,7 @@ def render(
     machines = Counter((entry.values["versions"], entry.values["device"]) for entry in runs.values())
     given = {
         "sections": sections, "runs": runs, "columns": COLUMNS, "about": about, "notebooks": notebooks,
-        "machines": machines, "tables": {output.place: table(output.file, runs) for _, output in _tables(sections)},
+        "machines": machines, "tables": {output.place: table(output.file, runs) for output in _tables(sections)},
         "anchor": anchor, "quote": lambda place: Markup(quote(place)), "slug": _slug, "markup": Markup,
     }  # fmt: skip
     folder = FileSystemLoader(Path(__file__).parent)
@@ -143,8 +155,8 @@ def markdown(value: Any) -> Any:
     return SPECIAL.sub(r"\\\1", html.escape(" ".join(str(value).split()), quote=False))
 
 
-def _tables(sections: Sequence[Section]) -> Iterator[tuple[Section, Output]]:
-    return ((section, output) for section in sections for output in section.outputs if output.file.suffix == ".csv")
+def _tables(sections: Sequence[Section]) -> Iterator[Output]:
+    return (output for section in sections for output in section.outputs if output.file.suffix == ".csv")
 
 
 def _link(key: Key, runs: Mapping[Key, Entry]) -> Link:

@@ -57,11 +57,12 @@ def test_jobs_are_done_fail_and_die_as_on_one_machine(scheduler, prepared, stub)
     assert [len(starts(folder)) for folder in folders.values()] == [1, 1, 1, 3, 2]
 
 
-def test_nobody_answers(monkeypatch):
+@pytest.mark.parametrize(("address", "why"), [("tcp://127.0.0.1:9", r"\(Timed out .*"), ("head", r"\(missing port")])
+def test_nobody_answers(monkeypatch, address, why):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1.0)
     with (
-        pytest.raises(GridError, match=r"no dask scheduler answers at 'tcp://127.0.0.1:9'.*dask scheduler"),
-        cluster.connect("tcp://127.0.0.1:9"),
+        pytest.raises(GridError, match=rf"no dask scheduler answers at '{address}' {why}.* Start one with `dask sch"),
+        cluster.connect(address),
     ):
         pass
 

@@ -116,15 +116,16 @@ def test_what_cannot_be_done_is_refused(grid_file, arguments, message, monkeypat
 def test_a_failing_job_is_told_with_its_notebook_and_the_exit_status(grid_file, stub, monkeypatch, capsys):
     from picie_core import cli
 
-    arguments = ["picie", "grid", str(grid_file({"a": {}, "b": {"epochs": 1}}, (1, 90)))]
+    arguments = ["picie", "grid", str(grid_file({"a": {}, "b": {"epochs": 1}}, (1, 90, 95)))]
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     said = capsys.readouterr()
     assert caught.value.code == 1
-    assert "2 of 4 runs are done, 4 were started" in said.out
+    assert "2 of 6 runs are done, 6 were started" in said.out
     assert "failed: a, seed 90; b, seed 90\nValueError: no\nOpen " in said.err
-    assert said.err.count("Open ") == 1
+    assert "failed: a, seed 95; b, seed 95\nOSError: full: '" in said.err
+    assert said.err.count("Open ") == 2
     monkeypatch.setattr(sys, "argv", [*arguments, "--status"])
     with pytest.raises(SystemExit) as caught:
         cli.main()

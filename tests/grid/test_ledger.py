@@ -65,6 +65,72 @@ def test_time_left_is_unknown_until_something_of_each_method_has_begun(folders, 
     assert ledger.seconds_left(ledger.entries(other), 1) is None
 
 
+# -- jobs that start from another run
+
+
+@pytest.fixture
+def transfers(grid_file, tmp_path, monkeypatch):
+    """Two probes of PiCIE, with its run as the last row; two of no training, whose run is no job. One seed."""
+    monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
+    base = {"method": "probe", "num_clusters": 12, "transfer_epochs": 2}
+    rows = {f"{name} {row}": base | {"pretext": row, "transfer_normalized": name == "unit"}
+            for name in ("raw", "unit") for row in ("picie", "untrained")}  # fmt: skip
+    return plan.prepare(plan.read(grid_file(rows | {"picie": {"num_clusters": 12}})))
+
+
+def done(folder, seconds):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps({"seconds": seconds}))
+
+
+def test_jobs_that_would_wait_for_what_others_make_come_later(transfers):
+    found = ledger.before(transfers)
+    picie, untrained = (found[job][1] for job in list(transfers)[:2])
+    assert picie == list(transfers.values())[-1]
+    assert untrained not in transfers.values()
+    assert [job.row for job in ledger.missing(transfers)] == [
+        "raw untrained", "picie", "raw picie", "unit picie", "unit untrained",
+    ]  # fmt: skip
+    done(untrained, 1.0)  # and so nobody waits for it
+    assert [job.row for job in ledger.missing(transfers)] == [
+        "raw untrained", "unit untrained", "picie", "raw picie", "unit picie",
+    ]  # fmt: skip
+
+
+def test_time_left_holds_the_runs_that_jobs_start_from(transfers):
+    raw, of_untrained, *_, picie = transfers.values()
+    untrained = ledger.before(transfers)[list(transfers)[1]][1]
+    for folder, seconds in ((raw, 2.0), (of_untrained, 4.0)):  # one of each name is known
+        done(folder, seconds)
+    untrained.mkdir(parents=True)
+    for folder, seconds in ((picie, 10.0), (untrained, 5.0)):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "progress.csv").write_text(f"epoch,seconds\n0,{seconds}\n")  # of three epochs
+    # the two probes with unit features, and two thirds of each run that they start from
+    assert ledger.seconds_left(ledger.entries(transfers), 1) == pytest.approx(2 + 4 + 20 + 10)
+    assert ledger.seconds_left(ledger.entries(transfers), 9) == pytest.approx(36 / 3)  # three jobs are left
+    (untrained / "progress.csv").unlink()
+    assert ledger.seconds_left(ledger.entries(transfers), 1) is None
+    done(untrained, 5.0)
+    assert ledger.seconds_left(ledger.entries(transfers), 1) == pytest.approx(2 + 4 + 20)
+
+
+def test_what_a_done_job_started_from_says_how_long_that_of_another_seed_takes(grid_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
+    probe = {"method": "probe", "num_clusters": 12, "pretext": "untrained"}
+    folders = plan.prepare(plan.read(grid_file({"probe": probe}, (1, 2))))
+    first, second = folders
+    done(folders[first], 3.0)
+    assert ledger.seconds_left(ledger.entries(folders), 1) is None  # of the network of the second nothing is known
+    done(ledger.before(folders)[first][1], 7.0)
+    assert ledger.seconds_left(ledger.entries(folders), 1) == pytest.approx(3 + 7)
+    done(ledger.before(folders)[second][1], 100.0)
+    assert ledger.seconds_left(ledger.entries(folders), 1) == pytest.approx(3)
+    done(folders[second], 3.0)
+    (ledger.before(folders)[second][1] / "result.json").unlink()  # which nobody needs any more
+    assert ledger.seconds_left(ledger.entries(folders), 1) == 0
+
+
 def test_the_report(folders, held):
     lines = ledger.report(ledger.entries(folders), 2).splitlines()
     assert lines[0] == "running  a, seed 2: 33% of its epochs, 12 s"

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tiny_runs import TINY
 
 from picie_core import places
@@ -181,6 +182,19 @@ def test_data_that_are_not_there_are_told_for_all_rows_at_once(grid_file, tmp_pa
     assert lines[0].startswith("- b, d: ")
     assert str(tmp_path / "no") in lines[0]
     assert lines[1].startswith("- c: ")
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_row_that_needs_labels_is_refused_alone_where_there_are_none(grid_file, tmp_path, order):
+    for number in range(4):
+        Image.new("RGB", (80, 80), (50 * number,) * 3).save(tmp_path / f"{number}.png")
+    rows = {"a": {"method": "picie"}, "b": {"method": "supervised"}}
+    file = grid_file({name: rows[name] for name in order})
+    with pytest.raises(GridError) as caught:
+        plan.prepare(read(file, {"dataset": "folder", "data_root": tmp_path}))
+    assert str(caught.value).splitlines()[1:] == [
+        "- b: method = 'supervised' needs labels, which folder has not: choose another method"
+    ]
 
 
 def test_weights_that_are_not_there_are_told_once(grid_file, tmp_path):

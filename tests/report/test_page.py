@@ -1,14 +1,15 @@
 """`report.page` and `report.folder`: what stands on it, that links lead somewhere, and that nothing breaks out."""
 
+import html
 import html.parser
 import re
 import shutil
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from picie_core.report import folder, page, runs
-from picie_core.report.outputs import ReportError
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 
@@ -171,13 +172,40 @@ def test_a_report_is_written_again_over_the_old_one(made):
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"), [("a,runs\n1,x\n", "line 2: 'x' names no runs"), ("a,b\n1\n", "line 2: 1 c")]
+    ("text", "fault"),
+    [
+        (b"a,runs\n1,x\n", "line 2: 'x' names no runs: expected `digest:seed,seed`"),
+        (b"a,b\n1\n", "line 2: 1 cells for 2 columns; make it again"),
+        (b"a\n\xff\n", "it is no CSV in UTF-8 ('utf-8' codec can't decode"),
+        (b'a\n"' + b"x" * 200_000 + b'"\n', "it is no CSV in UTF-8 (field larger than field limit"),
+    ],
 )
-def test_a_table_that_cannot_be_read_is_named(made, text, fault):
-    file = made.folder / "tables" / "picie-scores.csv"
-    file.write_text(text)
-    with pytest.raises(ReportError, match=rf"picie-scores\.csv, {fault}.*make"):
-        folder.local("scenes")
+@pytest.mark.parametrize("place", ["local/scenes/tables/", "tables/scenes-"])
+def test_an_odd_table_is_named_and_the_others_are_shown(published, place, text, fault, caplog):
+    odd = Path(f"{published.reports}/{place}data-class-shares.csv")
+    odd.write_bytes(text)
+    file = folder.local("scenes") if place.startswith("local") else folder.committed()
+    parsed = Parsed(file.read_text())
+    sound(parsed, file.parent)
+    assert f"This table cannot be shown: {fault}" in html.unescape(file.read_text())
+    assert file.with_suffix(".md").read_text().count("This table cannot be shown: ") == 1
+    assert ["class", "share", "p"] in parsed.rows  # the head of another table
+    assert f"left out {odd}: {fault}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("", "No columns to parse"), ("a,b\n1,2\n", "it has no column digest, seed"), ("digest,seed\nd,x\n", "'x'")],
+)
+def test_an_odd_list_of_runs_is_named_and_the_others_are_read(published, text, fault):
+    (published.reports / "tables" / "a-runs.csv").write_text(text)
+    file = folder.committed()
+    parsed = Parsed(file.read_text())
+    sound(parsed, published.folder)
+    assert f"run-{published.digest}-1" in parsed.ids
+    for page_ in (file, file.with_suffix(".md")):
+        (line,) = [line for line in page_.read_text().splitlines() if "a-runs.csv is left out: " in line]
+        assert fault in html.unescape(line)
 
 
 def test_an_empty_file_is_a_table_without_rows(tmp_path):
@@ -189,7 +217,8 @@ def test_of_two_runs_of_one_seed_the_last_counts(made):
     again = made.reports / "runs" / "a-run"  # first by name, last by time
     shutil.copytree(made.reports / "runs" / "run-0", again)
     found = runs.local("scenes", set(), made.folder)
-    assert found[made.digest, 1].values["folder"] == "a-run"
+    assert found[made.digest, 1].values["folder"] == "a-run; earlier, with other threads, code or data: run-0"
+    assert found[made.digest, 2].values["folder"] == "run-1"
     assert "../../runs/a-run/settings.yaml" in found[made.digest, 1].files.values()
 
 
