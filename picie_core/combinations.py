@@ -30,11 +30,11 @@ def problems(s: Any) -> list[str]:
     if (s.method in ("probe", "retraining", *recipes.OBJECTS)) != (s.pretext != "none"):
         found.append(
             f"pretext = {s.pretext!r}: method = {s.method!r} "
-            + ("needs one: untrained, deepcluster, iic, picie" if s.pretext == "none" else "has none; give 'none'")
+            + ("needs one: untrained, deepcluster, iic or picie" if s.pretext == "none" else "has none; give 'none'")
         )
-    if s.pretext in ("dino", "hog") and s.method in ("probe", "retraining"):
+    if s.pretext in ("supervised", "dino", "hog") and s.method in ("probe", "retraining"):
         found.append(
-            f"pretext = {s.pretext!r} is for {' and '.join(recipes.OBJECTS)}; {s.method} takes a method's network"
+            f"pretext = {s.pretext!r} is for {' and '.join(recipes.OBJECTS)}; {s.method} takes the network of untrained, deepcluster, iic or picie"
         )
     if s.comus_later_split == "trainaug" and s.dataset != "voc21":
         found.append(f"comus_later_split = 'trainaug' is a split of voc21; {s.dataset} has 'train'")

@@ -136,8 +136,8 @@ DATASETS: Mapping[str, Values] = {
     "closeups": _SCENES,
     "camvid": {"num_clusters": 11},
     "coco27": {"num_clusters": 27},
-    "coco81": {"num_clusters": 81},
     "coco_stuff15": {"num_clusters": 15, "image_size": 128, "pretrained": False, "epochs": 20},  # Table 4
+    "coco81": {"num_clusters": 81},
     "cityscapes27": {"num_clusters": 27, "learning_rate": 1e-3},  # the release's script too keeps the paper's rate here
     "cityscapes27_standard": {"num_clusters": 27, "learning_rate": 1e-3},
     "voc21": {"num_clusters": 21},

@@ -28,12 +28,15 @@ def test_sizes_by_hand():
     assert sizes == {
         "scenes": (12, 4, 12),
         "scenes_b": (12, 4, 12),
+        "closeups": (12, 4, 12),
         "camvid": (11, 3, 11),
         "coco27": (27, 12, 182),
+        "coco81": (81, 80, 183),
         "coco_stuff15": (15, 0, 91),
         "cityscapes27": (27, 10, 27),
         "cityscapes27_standard": (27, 10, 27),
         "voc21": (21, 20, 21),
+        "voc21_2007": (21, 20, 21),
     }
 
 

@@ -73,7 +73,7 @@ def test_as_many_clusters_as_things_and_the_background():
     ("changes", "message"),
     [
         ({"method": "pseudomasks", "pretext": "none"}, "needs one: untrained, deepcluster"),
-        ({"method": "probe", "pretext": "dino"}, "takes a method's network"),
+        ({"method": "probe", "pretext": "dino"}, "probe takes the network of untrained"),
         ({"method": "comus", "comus_later_split": "trainaug"}, "is a split of voc21; scenes has 'train'"),
         ({"method": "comus", "comus_iterations": 0}, "Expected int >= 1"),
     ],

@@ -9,12 +9,14 @@ from picie_core import figures, lists, publishing
 from picie_core.datasets import DATASETS
 from picie_core.publishing import PublishError, publish
 
+RENDERED = ("scenes", "scenes_b", "closeups")
+
 
 @pytest.fixture
 def reports(tmp_path, monkeypatch):
     """A workbook of its own, in which notebooks have run on CamVid and on scenes."""
     monkeypatch.setenv("PICIE_HOME", str(tmp_path))
-    for dataset in ("camvid", "scenes", "scenes_b"):
+    for dataset in ("camvid", *RENDERED):
         folder = publishing.local_folder(dataset)
         figures.save_table(pd.DataFrame({"of": [dataset]}), folder / "tables", "scores")
         for name, shows in (("curves", figures.NO_IMAGES), ("samples", dataset)):
@@ -37,7 +39,7 @@ def test_all_of_real_data_is_tables_and_curves(reports):
     assert [(file.name, shows) for file, shows in publishing.withheld("camvid")] == [("samples.png", "camvid")]
 
 
-@pytest.mark.parametrize("dataset", ["scenes", "scenes_b"])
+@pytest.mark.parametrize("dataset", RENDERED)
 def test_scenes_may_be_shown(reports, dataset):
     publish(dataset)
     assert committed(reports) == [
@@ -46,7 +48,7 @@ def test_scenes_may_be_shown(reports, dataset):
     assert publishing.withheld(dataset) == []
 
 
-@pytest.mark.parametrize("shows", [*(name for name in DATASETS if not name.startswith("scenes")), "Scenes", "scenes "])
+@pytest.mark.parametrize("shows", [*(name for name in DATASETS if name not in RENDERED), "Scenes", "scenes "])
 def test_no_other_data_set_may_be_shown(reports, shows):
     figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), publishing.local_folder("scenes") / "figures", "x", shows)
     publish("scenes")

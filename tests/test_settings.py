@@ -96,12 +96,15 @@ def test_names_and_class_counts_are_in_step_with_the_registries():
     tables = {
         "scenes": classes.SCENES,
         "scenes_b": classes.SCENES,
+        "closeups": classes.SCENES,
         "camvid": classes.CAMVID,
         "coco27": classes.COCO27,
+        "coco81": classes.COCO81,
         "coco_stuff15": classes.COCO_STUFF15,
         "cityscapes27": classes.CITYSCAPES27,
         "cityscapes27_standard": classes.CITYSCAPES27,
         "voc21": classes.VOC21,
+        "voc21_2007": classes.VOC21,
     }
     assert set(tables) == set(DATASETS) - {"folder"}
     for name, table in tables.items():

@@ -29,12 +29,17 @@ ADDED = {
     "iic_lambda": 1.0, "iic_displacement": 10, "iic_collapsed": False, "iic_loss_size": None,
     "iic_auxiliary_clusters": 45, "iic_heads": "alternating", "iic_affine": False, "iic_mask": "warp",
     "padding": "zeros",
+    "comus_saliency": "contrast", "comus_threshold": None, "comus_scaling": "image", "comus_smallest": 0.002,
+    "comus_crop_size": 256, "comus_clustering": "spectral", "comus_neighbors": 30, "comus_components": None,
+    "comus_restarts": 10, "comus_filtered": 0.2, "comus_iterations": 1, "comus_network": "deeplabv3",
+    "comus_epochs": 10, "comus_later_epochs": 5, "comus_later_split": "train", "comus_learning_rate": 6e-5,
     "pretext": "none", "transfer_epochs": 10, "transfer_learning_rate": 1e-3, "transfer_normalized": False,
 }  # fmt: skip
 GIVEN = FIXED | ADDED
 PLACES = {
     "recipe", "scale", "dataset", "data_root", "weights_file", "device", "workers", "runs_root", "fresh",
     "keep_checkpoint", "train_images", "val_images", "on_bad_image", "views_memory",
+    "comus_saliency_place", "comus_dino_place", "comus_backbone_place",
 }  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def test_a_set_without_labels_is_refused_before_anything_is_trained(tmp_path, mo
         ({"method": "picie", "pretext": "iic"}, "'picie' has none; give 'none'"),
         ({"method": "probe", "pretext": "picie", "trunk": "res12"}, "'picie' needs trunk = 'fpn'"),
         ({"method": "probe", "pretext": "iic", "image_size": 32}, "pairs can be at most 7 apart"),
-        ({"method": "probe", "pretext": "supervised"}, "'untrained' or 'deepcluster' or 'iic' or 'picie'"),
+        ({"method": "probe", "pretext": "supervised"}, "takes the network of untrained, deepcluster, iic or picie"),
     ],
 )
 def test_what_does_not_go_together_is_refused(values, said):
