@@ -103,10 +103,14 @@ OTHER = {
     "iic_lambda": 1.5, "iic_displacement": 5, "iic_collapsed": True, "iic_loss_size": 64,
     "iic_auxiliary_clusters": 0, "iic_heads": "summed", "iic_affine": True, "iic_mask": "release",
     "transfer_epochs": 5, "transfer_learning_rate": 1e-2, "transfer_normalized": True,
+    "comus_saliency": "dino", "comus_threshold": 0.5, "comus_scaling": "batch", "comus_smallest": 0.01,
+    "comus_crop_size": 96, "comus_clustering": "kmeans", "comus_neighbors": 20, "comus_components": 4,
+    "comus_restarts": 20, "comus_filtered": 0.3, "comus_iterations": 2, "comus_network": "fpn",
+    "comus_epochs": 5, "comus_later_epochs": 10, "comus_learning_rate": 1e-3,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(set(GIVEN) - {"trunk", "pretext"}))
+@pytest.mark.parametrize("name", sorted(set(GIVEN) - {"trunk", "pretext", "comus_later_split"}))
 def test_everything_else_counts(name):
     assert key(Settings(**GIVEN | {name: OTHER[name]})) != KEY
 
@@ -119,6 +123,12 @@ def test_the_trunk_counts():
 def test_the_pretext_counts():
     pretexts = ("untrained", "deepcluster", "iic", "picie")  # for probe and retraining alone
     assert len({key(Settings(**GIVEN | {"method": "probe", "pretext": name})) for name in pretexts}) == 4
+
+
+def test_the_later_split_counts():
+    splits = ("train", "trainaug")  # which voc21 alone has
+    given = GIVEN | {"dataset": "voc21"}
+    assert len({key(Settings(**given | {"comus_later_split": split})) for split in splits}) == 2
 
 
 def test_results_version_and_data_count():
