@@ -82,7 +82,7 @@ def run(
             "(-p NAME=VALUE changes one, -p overrides={} drops them)",
             err=True,
         )
-    target = output or local_folder(given.get("dataset", "scenes")) / "notebooks" / file.name
+    target = output or local_folder(execution.dataset_of(file, given)) / "notebooks" / file.name
     typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
 
 
@@ -95,25 +95,27 @@ def demo() -> None:
     """Execute the numbered notebooks on the embedded scenes. Ends with the results and a report of all of them.
 
     \b
-    picie demo          about 15 minutes on 2 cores, no data, no GPU
+    picie demo          about 20 minutes on 2 cores, no data, no GPU
     """
     from picie_core import execution, files, lists, records, tables
     from picie_core.report import folder as report_folder
     from picie_core.report import outputs
     from picie_core.settings import Settings
 
-    folder = places.local_folder("scenes")
+    folders = {}
     for file in execution.numbered():
         typer.echo(f"\n{file.stem}", err=True)
-        execution.execute(file, {}, folder / "notebooks" / file.name)
+        dataset = execution.dataset_of(file, {})
+        folders[dataset] = places.local_folder(dataset)
+        execution.execute(file, {}, folders[dataset] / "notebooks" / file.name)
     main = tables.of_settings(tables.results(), Settings())
     typer.echo(
         "\n" + tables.as_text(tables.over_seeds(main)) + "(of the scenes at their full size; `picie results` has all)"
     )
-    runs = [run for run in records.finished(places.runs_root()) if run.settings.dataset == "scenes"]
-    files.write(folder / "tables" / outputs.RUNS, lists.every_run(runs).to_csv(index=False))
-    typer.echo(f"notebooks: {folder / 'notebooks'}\nfigures:   {folder / 'figures'}\ntables:    {folder / 'tables'}")
-    typer.echo(f"report:    {report_folder.local('scenes')}")
+    for dataset, folder in folders.items():
+        runs = [run for run in records.finished(places.runs_root()) if run.settings.dataset == dataset]
+        files.write(folder / "tables" / outputs.RUNS, lists.every_run(runs).to_csv(index=False))
+        typer.echo(f"{dataset}, notebooks, figures and tables: {folder}\nreport: {report_folder.local(dataset)}")
 
 
 @app.command()

@@ -34,8 +34,8 @@ def problems(s: Any) -> list[str]:
         )
     if s.pretext in ("supervised", "dino", "hog") and s.method in ("probe", "retraining"):
         found.append(
-            f"pretext = {s.pretext!r} is for {' and '.join(recipes.OBJECTS)}; {s.method} takes the network of untrained, "
-            "deepcluster, iic or picie"
+            f"pretext = {s.pretext!r} is for {' and '.join(recipes.OBJECTS)}; {s.method} takes the network of "
+            "untrained, deepcluster, iic or picie"
         )
     if s.comus_later_split == "trainaug" and s.dataset != "voc21":
         found.append(f"comus_later_split = 'trainaug' is a split of voc21; {s.dataset} has 'train'")

@@ -80,6 +80,11 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     return own
 
 
+def dataset_of(notebook: Path, given: Mapping[str, Any]) -> str:
+    """The data set that an executed notebook is of, below whose name its outputs lie: the given one, else its own."""
+    return str(given.get("dataset", parameters_of(notebook).get("dataset", "scenes")))
+
+
 def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as papermill is to inject them: the notebook's own by name, other settings inside `overrides`.
 

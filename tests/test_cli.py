@@ -196,7 +196,8 @@ def test_runs_without_labels_have_no_score_to_show(picie, home, tiny_run, monkey
 
 def test_a_list_of_one_data_set_takes_no_runs_of_another(picie, home, tiny_run, monkeypatch):
     monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
-    (home.parent / "camvid.csv").write_text("dataset,seed,scored,digest,commit\ncamvid,1,val,d,c\n")
+    other = [{name: "x" for name in lists.LISTED} | {"dataset": "camvid", "seed": 1}]
+    pd.DataFrame(other).to_csv(home.parent / "camvid.csv", index=False)
     status, _, err = picie("results", "--out", "camvid.csv")
     assert status == 2
     assert re.search(r"picie: camvid.csv lists the runs of camvid, .* of scenes too: give -p dataset=camvid", err)
@@ -349,15 +350,17 @@ def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_
     status, out, _ = picie("demo")
     folder = home / "reports" / "local" / "scenes"
     names = ["00_run", "01_data", "02_baselines", "03_picie", "04_main_results", "05_ablations", "06_tta_robustness"]
-    names += ["07_representation", "08_qualitative"]
+    names += ["07_representation", "08_qualitative", "09_comus"]
     assert [name.removesuffix(".ipynb") for name, _, _ in made] == names
-    assert all(given == {} and output == folder / "notebooks" / name for name, given, output in made)
+    closeups = folder.with_name("closeups")  # which 09 is of
+    of = [closeups if name.startswith("09") else folder for name, _, _ in made]
+    assert all(given == {} and output == at / "notebooks" / n for (n, given, output), at in zip(made, of, strict=True))
     assert status == 0
     assert f"{tiny_run.scores.mean_iou:.1f}" in out
     assert "IIC" not in out
     assert out.splitlines()[-4:] == [
-        f"notebooks: {folder / 'notebooks'}", f"figures:   {folder / 'figures'}", f"tables:    {folder / 'tables'}",
-        f"report:    {folder / 'index.html'}",
+        f"scenes, notebooks, figures and tables: {folder}", f"report: {folder / 'index.html'}",
+        f"closeups, notebooks, figures and tables: {closeups}", f"report: {closeups / 'index.html'}",
     ]  # fmt: skip
     assert f'<tr id="run-{digest}-1">' in (folder / "index.html").read_text()
     assert pd.read_csv(folder / "tables" / "runs.csv")["folder"].tolist() == [tiny_run.folder.name]
