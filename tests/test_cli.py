@@ -196,7 +196,7 @@ def test_runs_without_labels_have_no_score_to_show(picie, home, tiny_run, monkey
 
 def test_a_list_of_one_data_set_takes_no_runs_of_another(picie, home, tiny_run, monkeypatch):
     monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
-    other = [{name: "x" for name in lists.LISTED} | {"dataset": "camvid", "seed": 1}]
+    other = [dict.fromkeys(lists.LISTED, "x") | {"dataset": "camvid", "seed": 1}]
     pd.DataFrame(other).to_csv(home.parent / "camvid.csv", index=False)
     status, _, err = picie("results", "--out", "camvid.csv")
     assert status == 2
