@@ -292,6 +292,13 @@ def test_deeplab_is_torchvisions_up_to_the_classifier():
         assert torch.allclose(theirs(images)["out"], logits, atol=1e-5)
 
 
+def test_deeplab_is_self_trained(tmp_path):
+    finished = run(comus(tmp_path, comus_network="deeplabv3", comus_epochs=1, comus_learning_rate=1e-3))
+    start = deeplab.build(finished.settings)
+    assert not torch.equal(finished.weights()["network.head.1.weight"], start.head[1].weight)
+    assert finished.confusion.sum() == 4 * 32 * 32
+
+
 def test_deeplab_is_drawn_from_the_seed():
     first, again, other = (
         deeplab.build(Settings(method="comus", comus_network="deeplabv3", seed=seed)).backbone.conv1.weight
