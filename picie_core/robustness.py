@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from picie_core import evaluation, geometry, metrics, photometry, provenance, published, records, views
+from picie_core import evaluation, geometry, metrics, photometry, provenance, published, records, seeds, views
 from picie_core.datasets import Prepared
 from picie_core.datasets.problems import Unlabelled
 from picie_core.geometry import Geometry
@@ -173,6 +173,33 @@ def table(
         line["agreement"] = agreement(method, data, lambda i, f=flags: draw(settings, 0, i, f), device, batch_size)
         found.append(line)
     return pd.DataFrame(found).assign(runs=_behind(settings))
+
+
+def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What several runs of one configuration lose under each row's transforms.
+
+    Args:
+        tables: of `table`, one for each seed, the first row without transforms.
+
+    Returns:
+        The rows of `table` with accuracy, mIoU and agreement as means over seeds, sd over seeds (of a single seed: over
+        its draws), and: mIoU lost, the mean over seeds of mIoU without transforms minus mIoU with them; low and high,
+        its 95 % interval (nan of a single seed); mIoU lost, paper; runs of all.
+    """
+    first = tables[0]
+    found = pd.DataFrame({"row": first["row"]})
+    for name in ("accuracy", "mIoU"):
+        values = np.stack([table[name].to_numpy(dtype=float) for table in tables])
+        found[name] = values.mean(axis=0)
+        found[f"{name} sd"] = values.std(axis=0, ddof=1) if len(tables) > 1 else first[f"{name} sd"]
+        found[f"{name}, paper"] = first[f"{name}, paper"]
+    lost = [seeds.spread((values[:, :1] - values)[:, row].tolist()) for row in range(len(first))]
+    found["mIoU lost"] = [each.mean for each in lost]
+    found["low"], found["high"] = [each.low for each in lost], [each.high for each in lost]
+    found["mIoU lost, paper"] = first["mIoU, paper"].iloc[0] - first["mIoU, paper"]
+    found["agreement"] = np.mean([table["agreement"].to_numpy(dtype=float) for table in tables], axis=0)
+    together = provenance.behind(run for table in tables for run in provenance.read(table[provenance.COLUMN].iloc[0]))
+    return found.assign(**{provenance.COLUMN: together})
 
 
 def curves(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tiny_runs import tiny
@@ -171,3 +172,29 @@ def test_a_split_without_labels_is_refused(scored):
     method, data, _, device = scored
     with pytest.raises(ValueError, match=r"has no labels: .*Give a data set with labels"):
         robustness.confusion(method, replace(data, labels=None), lambda i: neutral(len(i)), device, 4)
+
+
+def test_over_seeds_by_hand():
+    def one(none, blur, run):
+        return pd.DataFrame(
+            {
+                "row": ["none", "blur"], "accuracy": [50.0, 40.0], "accuracy sd": [np.nan, 1.0],
+                "accuracy, paper": [48.0, 47.0],
+                "mIoU": [none, blur], "mIoU sd": [np.nan, 0.5], "mIoU, paper": [14.0, 13.5], "agreement": [100.0, blur],
+                "runs": [run, run],
+            }
+        )  # fmt: skip
+
+    tables = [one(20.0, 18.0, "abc:1"), one(22.0, 19.0, "abc:2"), one(24.0, 23.0, "abc:5")]
+    found = robustness.over_seeds(tables)
+    assert found["mIoU"].tolist() == [22.0, 20.0]
+    assert found["mIoU sd"].tolist() == pytest.approx([2.0, np.std([18, 19, 23], ddof=1)])
+    assert found["mIoU lost"].tolist() == [0.0, 2.0]  # 2, 3 and 1: of the same seeds
+    half = 4.302652729911275 * 1.0 / np.sqrt(3)  # Student's t of 2 degrees of freedom; sd 1
+    assert found[["low", "high"]].iloc[1].tolist() == pytest.approx([2 - half, 2 + half])
+    assert found["mIoU lost, paper"].tolist() == [0.0, 0.5]
+    assert found["agreement"].tolist() == [100.0, 20.0]
+    assert found["runs"].tolist() == ["abc:1,2,5"] * 2
+    alone = robustness.over_seeds(tables[:1])
+    assert alone["mIoU sd"].tolist() == pytest.approx([np.nan, 0.5], nan_ok=True)
+    assert alone["low"].isna().all()
