@@ -46,6 +46,7 @@ def split(labelled: bool = True) -> SimpleNamespace:
         labels=labels if labelled else None,
         classes=SimpleNamespace(names=("a", "b", "c")) if labelled else None,
         folder="prepared/here",
+        names=[f"image {i}" for i in range(N)],
     )
 
 

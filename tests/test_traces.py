@@ -20,6 +20,7 @@ class Split(list):
         super().__init__(range(count))
         self.images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
         self.labels = None
+        self.names = [f"image {i}" for i in range(count)]
 
 
 DATA = Split(N)

@@ -14,6 +14,13 @@ VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainaug}.txt
 where a label pixel (its palette index) is 0 to 20 (the class) or 255 (void);
 the root may also be VOCdevkit or VOC2012"""
 
+LAYOUT_2007 = """\
+VOCdevkit/VOC2007/JPEGImages/000032.jpg
+VOCdevkit/VOC2007/SegmentationClass/000032.png
+VOCdevkit/VOC2007/ImageSets/Segmentation/{train,val,test}.txt
+where a label pixel (its palette index) is 0 to 20 (the class) or 255 (void);
+the root may also be VOCdevkit or VOC2007"""
+
 _PUBLISHED = {
     2012: {"train": 1464, "val": 1449, "trainaug": 10582},
     2007: {"train": 209, "val": 213, "test": 210},
@@ -50,7 +57,7 @@ VOC2007 = Dataset(
     "voc21_2007",
     "PASCAL VOC 2007, background and 20 objects; its test split is COMUS's Table 2",
     partial(list_split, year=2007),
-    LAYOUT.replace("2012", "2007"),
+    LAYOUT_2007,
     "voc",
     ("train", "val", "test"),
 )
