@@ -10,6 +10,7 @@ labels stay exact.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -57,12 +58,12 @@ class Closeup:
         """Renders, chooses and cuts out; no pixel is void. Images bilinear with antialiasing, labels nearest."""
         pictures = [scenes.render(BLOCK * self.index + i, SIDE) for i in range(BLOCK)]
         turn = sorted(scenes.THINGS)[self.index % len(scenes.THINGS)]
-        best = (False, -1.0, 0), (0, 0, SIDE)  # the first scene as it is, where there is nothing to frame
+        best = ((False, -1.0, 0), (0, 0, SIDE))  # the first scene as it is, where there is nothing to frame
         for number, (_, label) in enumerate(pictures):
-            for thing, value, *frame_ in frames(label):
-                best = max(best, ((thing == turn and value > WELL, value, -number), tuple(frame_)))
-        (*_, which), (top, left, side) = best
-        image, label = (part[top : top + side, left : left + side] for part in pictures[-which])
+            for thing, value, top, left, side in frames(label):
+                best = max(best, ((thing == turn and value > WELL, value, -number), (top, left, side)))
+        top, left, side = best[1]
+        image, label = (part[top : top + side, left : left + side] for part in pictures[-best[0][2]])
         resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
         cells = (2 * np.arange(size) + 1) * side // (2 * size)
         return Loaded(np.asarray(resized), label[cells][:, cells], f"closeup {VERSION} {scenes.VERSION} {self.index}")
@@ -80,7 +81,7 @@ def frames(label: np.ndarray) -> Iterator[tuple[int, float, int, int, int]]:
     """
     things = np.isin(label, sorted(scenes.THINGS))
     for thing in sorted(scenes.THINGS):
-        objects, _ = ndimage.label(label == thing)
+        objects, _ = cast(tuple[np.ndarray, int], ndimage.label(label == thing))
         for number, (rows, columns) in enumerate(ndimage.find_objects(objects), start=1):
             area = int((objects[rows, columns] == number).sum())
             side = round(MARGIN * max(rows.stop - rows.start, columns.stop - columns.start))
