@@ -13,7 +13,7 @@ def gone(pid):
         return True
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=240):
     """The first true answer of `condition`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -43,7 +43,7 @@ def jobs_of(grid):
 
 
 def test_ctrl_c_ends_jobs_and_kernels_and_the_same_call_goes_on(grid_file, tmp_path, monkeypatch):
-    file, runs = grid_file({"a": {"epochs": 40}}), tmp_path / "runs"
+    file, runs = grid_file({"a": {"epochs": 4000}}), tmp_path / "runs"  # it is not to end by itself
     monkeypatch.setenv("PICIE_RUNS", str(runs))
     grid = picie(file, runs=runs)
     ((_, folder),) = plan.prepare(plan.read(file)).items()
