@@ -35,6 +35,17 @@ class DeepLab(nn.Module):
         return self.head(self.backbone(images.contiguous(memory_format=torch.channels_last))["out"])
 
 
+def fingerprint(settings: Settings) -> str:
+    """SHA-256 of the file of weights that the network starts from; "" where they are random.
+
+    Raises:
+        SettingsError: the setting names no file.
+    """
+    if settings.comus_backbone_place is None:
+        return ""
+    return weights.digest(weights.placed(settings.comus_backbone_place, _SETTING, _EXPECTED))
+
+
 def build(settings: Settings) -> DeepLab:
     """The network, its weights drawn from the run's seed, the ResNet's read from `comus_backbone_place` if given.
 

@@ -81,7 +81,7 @@ def restore(run: Run) -> tuple[Method, "Fabric"]:
     """A finished run's method with weights and final prototypes, in evaluation mode, on this machine's device; and its
     fabric."""
     # `replace` would resolve the values anew, by tables that may have changed since.
-    settings = run.settings.model_copy(update={"pretrained": False, "device": "auto"})
+    settings = run.settings.model_copy(update={"pretrained": False, "comus_backbone_place": None, "device": "auto"})
     fabric = devices.make_fabric(settings)
     method = METHODS[settings.method](settings, 0)
     tensors = run.weights()

@@ -316,6 +316,24 @@ def test_a_backbone_from_a_file(tmp_path):
     assert torch.equal(deeplab.build(settings).backbone.layer4[2].conv3.weight, weights["layer4.2.conv3.weight"])
 
 
+def test_the_backbones_file_is_part_of_the_key_and_is_not_needed_once_trained(tmp_path):
+    """Other weights are another run; a finished run has its own."""
+    file = tmp_path / "resnet50.pth"
+    settings = comus(tmp_path / "runs", comus_network="deeplabv3", comus_epochs=1, comus_backbone_place=file)
+    folders = set()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(torchvision.models.resnet50(weights=None).state_dict(), file)
+        folders.add(training.run_folder(settings, *training.splits(settings)))
+    random = settings.replace(comus_backbone_place=None)
+    folders.add(training.run_folder(random, *training.splits(random)))
+    assert len(folders) == 3
+    finished = run(settings)
+    file.unlink()
+    method, _ = training.restore(finished)
+    assert torch.equal(method.classifier.weight, finished.weights()["classifier.weight"])
+
+
 @pytest.mark.parametrize("kind", ["absent", "another model", "no weights", "text"])
 def test_a_file_that_is_no_resnet50_is_told(tmp_path, kind):
     file = tmp_path / "weights.pth"

@@ -129,3 +129,9 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
     for place, match in ((tmp_path / "x", "no such folder"), (tmp_path, "holds no .png file")):
         with pytest.raises(SettingsError, match=match):
             saliency.fingerprint(settings(comus_saliency="folder", comus_saliency_place=place))
+
+
+def test_images_without_names_are_told(tmp_path):
+    found = ready.Ready(settings(comus_saliency="folder", comus_saliency_place=tmp_path))
+    with pytest.raises(DataError, match="2 images of which 0 names are known"):
+        found(torch.zeros(2, 3, 32, 32), ())

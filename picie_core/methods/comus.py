@@ -36,6 +36,11 @@ class Comus(Supervised):
         """The network that is taught: DeepLabv3, or the workbook's."""
         return deeplab.build(settings) if settings.comus_network == "deeplabv3" else super().make(settings)
 
+    @classmethod
+    def inputs(cls, settings: Settings) -> str:
+        """Digest of the weights that DeepLabv3 starts from."""
+        return deeplab.fingerprint(settings) if settings.comus_network == "deeplabv3" else ""
+
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take the pseudo-masks, or the network of the iteration before, from the weights of that run."""
         s = self.settings

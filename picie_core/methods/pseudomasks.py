@@ -67,7 +67,6 @@ class Pseudomasks(Method):
         distances[large] = torch.from_numpy(discovered.distances).float()
         self.masks, self.features = masks.to(device), features.to(device)
         self.clusters_of, self.distances = clusters.to(device), distances.to(device)
-        self.record |= {"proposals": int(large.sum()), "graph_parts": discovered.parts or 0}
 
     def propose(self, images: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """The proposal of each normalised image (B, 3, S, S).

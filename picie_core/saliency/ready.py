@@ -51,8 +51,13 @@ class Ready(Saliency):
         """The masks of the images (B, 3, S, S), by their names: float32 (B, S, S), 0 to 255, on the images' device.
 
         Raises:
-            DataError: masks that are missing, do not decode, or are not of their image's size.
+            DataError: images without names, or masks that are missing, do not decode, or are not of their image's size.
         """
+        if len(names) != len(images):
+            raise DataError(
+                f"{_SETTING}: {len(images)} images of which {len(names)} names are known: ready masks are found by the "
+                "images' names, which those outside of the data set lack. Take another comus_saliency, or a comus run"
+            )
         files = [self._file(name) for name in names]
         missing = [place for place, name in zip(files, names, strict=True) if not place.is_file()]
         if missing:
