@@ -1,40 +1,25 @@
 """DINOSeg: the patches that hold most of DINO's attention (Caron et al., ICCV 2021, figure 4 and appendix)."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import torch.nn.functional as F
 from torch import Tensor
 
 from picie_core import dino
-from picie_core.saliency.interface import Saliency
-
-if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
+from picie_core.saliency.interface import OfPatches
 
 MASS = 0.6
 """The share of the attention that the mask keeps, DINO's."""
 
 
-class Attention(Saliency):
+class Attention(OfPatches):
     """1 on the patches that hold 60 % of the CLS token's attention in the last block, 0 elsewhere.
 
     DINO makes such a mask of each head and takes, image by image, the head that fits the labels best; LOST's code,
     which COMUS cites beside it (Table 6), takes one fixed head and the largest connected part. Here no label chooses:
-    the heads' attention is averaged first, and every part is kept. Any threshold gives the same mask.
-
-    Args:
-        network: of `dino.load`.
+    the heads' attention is averaged first, and every part is kept.
     """
 
-    def __init__(self, network: "VisionTransformer") -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor, names: Sequence[str]) -> Tensor:
-        """Normalised images (B, 3, S, S), S a multiple of 8 -> 0 and 1, float32 (B, S, S), in blocks of 8 x 8."""
-        mask = kept(dino.attention(self.network, images).mean(1))
-        return F.interpolate(mask.float()[:, None], size=images.shape[-2:], mode="nearest-exact")[:, 0]
+    def patches(self, images: Tensor) -> Tensor:
+        """See `OfPatches`."""
+        return kept(dino.attention(self.network, images).mean(1))
 
 
 def kept(maps: Tensor, mass: float = MASS) -> Tensor:

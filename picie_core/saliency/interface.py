@@ -1,8 +1,13 @@
 """What every kind of saliency is: a map of the image, and the mask above a threshold."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 
 class Saliency(nn.Module):
@@ -19,6 +24,27 @@ class Saliency(nn.Module):
             float32 (B, S, S), of any range: `masks` scales it.
         """
         raise NotImplementedError
+
+
+class OfPatches(Saliency):
+    """A saliency of 0 and 1 by patches of DINO's vision transformer; any threshold gives the same mask.
+
+    Args:
+        network: of `dino.load`.
+    """
+
+    def __init__(self, network: "VisionTransformer") -> None:
+        super().__init__()
+        self.network = network
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, S, S), S a multiple of 8 -> which patches are salient, bool (B, S / 8, S / 8)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, names: Sequence[str]) -> Tensor:
+        """See `Saliency`; in blocks of 8 x 8."""
+        found = self.patches(images).float()
+        return F.interpolate(found[:, None], size=images.shape[-2:], mode="nearest-exact")[:, 0]
 
 
 def scaled(maps: Tensor, scaling: str = "image") -> Tensor:

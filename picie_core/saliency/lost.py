@@ -1,42 +1,26 @@
 """LOST (Siméoni et al., BMVC 2021, arXiv 2109.14279, section 3.2): an object grown from a seed over DINO's keys."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import torch
-import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
 from picie_core import dino
-from picie_core.saliency.interface import Saliency
-
-if TYPE_CHECKING:
-    from timm.models.vision_transformer import VisionTransformer
+from picie_core.saliency.interface import OfPatches
 
 CANDIDATES = 100
 """k: patches of the lowest degree among which the seed is expanded. The paper's, for images of some 300 to 500 pixels;
 of a scene of 96 x 96 it is most of the 144 patches."""
 
 
-class Lost(Saliency):
+class Lost(OfPatches):
     """1 on the patches of the object that LOST finds, 0 elsewhere; at most one object an image.
 
-    LOST draws a box around the patches; COMUS scores the patches (Table 6), and so does this. Any threshold gives the
-    same mask.
-
-    Args:
-        network: of `dino.load`.
+    LOST draws a box around the patches; COMUS scores the patches (Table 6), and so does this.
     """
 
-    def __init__(self, network: "VisionTransformer") -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor, names: Sequence[str]) -> Tensor:
-        """Normalised images (B, 3, S, S), S a multiple of 8 -> 0 and 1, float32 (B, S, S), in blocks of 8 x 8."""
-        found = torch.stack([grown(one) for one in dino.keys(self.network, images)])
-        return F.interpolate(found.float()[:, None], size=images.shape[-2:], mode="nearest-exact")[:, 0]
+    def patches(self, images: Tensor) -> Tensor:
+        """See `OfPatches`."""
+        return torch.stack([grown(one) for one in dino.keys(self.network, images)])
 
 
 def grown(keys: Tensor, k: int = CANDIDATES) -> Tensor:
