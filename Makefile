@@ -18,7 +18,7 @@ READY   := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test site lab check lock clean
+.PHONY: help setup demo test site lab bench check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,9 @@ test: check ## run everything CI checks: lint, types, tests, and the notebooks a
 
 site: $(READY) ## write reports/site, one page with all committed results, to be read or uploaded as it is
 	@$(BIN)/picie report --committed
+
+bench: $(READY) ## what a run costs on this machine: picie bench, into reports/local/bench.json
+	@mkdir -p reports/local && $(BIN)/picie bench --out reports/local/bench.json
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@cd notebooks && ../$(BIN)/jupyter lab

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from picie_core import options, places
+from picie_core.benchmark.command import bench
 from picie_core.errors import WorkbookError
 from picie_core.grid import command
 from picie_core.options import Parameters, RefusedError
@@ -88,6 +89,30 @@ def run(
 
 app.command()(command.grid)
 app.command()(report)
+app.command()(bench)
+
+
+@app.command()
+def train(file: Annotated[Path, typer.Argument(help="The settings.yaml of a run.")]) -> None:
+    """Make the run of a settings file, without a notebook.
+
+    \b
+    picie train reports/runs/camvid-picie-0123456789abcdef/settings.yaml
+
+    A run of several devices does it in each of its processes. On several machines torchrun starts them, once on each:
+
+    \b
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+        -m picie_core train settings.yaml                          a file with devices: 16
+    """
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    from picie_core import devices, training
+    from picie_core.settings import Settings
+
+    settings = Settings.from_yaml(file.read_text(encoding="utf-8"))
+    devices.make_fabric(settings)  # here torchrun's processes find each other
+    record(training.run)(settings)
 
 
 @app.command()
@@ -241,29 +266,6 @@ def doctor() -> None:
     from picie_core import diagnosis
 
     typer.echo(diagnosis.report())
-
-
-@app.command()
-def bench(
-    parameter: Parameters = None,
-    beside: Annotated[list[str] | None, typer.Option(metavar="METHOD", help="Time this method's too.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the figures as JSON to this file.")] = None,
-) -> None:
-    """Time an epoch, phase by phase. The bare network's time is the floor it is compared with.
-
-    \b
-    picie bench                                                    128 scenes, 160 x 160, batch 16
-    picie bench --beside deepcluster --beside iic                  and the baselines' epochs
-    picie bench -p precision=bf16 -p device=cuda -p image_size=320 -p batch_size=128 --out gpu.json
-    """
-    from picie_core import benchmark, records
-    from picie_core.settings import Settings
-
-    sizes = {"image_size": 160, "train_images": 128, "val_images": 16, "epochs": 3}
-    result = benchmark.benchmark(Settings(**(sizes | options.settings(parameter))), beside=beside or ())
-    typer.echo(benchmark.report(result))
-    if out:
-        records.write_json(out, result)
 
 
 def main() -> None:

@@ -39,10 +39,26 @@ def problems(s: Any) -> list[str]:
         )
     if s.comus_later_split == "trainaug" and s.dataset != "voc21":
         found.append(f"comus_later_split = 'trainaug' is a split of voc21; {s.dataset} has 'train'")
+    found += _of_devices(s)
     side = s.iic_loss_size or s.image_size // 4
     if trained == "iic" and s.iic_displacement >= side:
         found.append(
             f"iic_displacement = {s.iic_displacement}: on a grid of {side} x {side} cells pairs can be at most "
             f"{side - 1} apart; give less, or a larger image_size or iic_loss_size"
+        )
+    return found
+
+
+def _of_devices(s: Any) -> list[str]:
+    found = []
+    if s.devices > 1 and s.batch_size < s.devices:
+        found.append(f"devices = {s.devices}: batches of {s.batch_size} images leave some without; give a larger one")
+    if s.devices > 1 and ":" in s.device:
+        found.append(f"device = {s.device!r} is one device, and devices = {s.devices}: give device = 'cuda'")
+    if s.devices > 1 and s.method == "pseudomasks":
+        found.append(f"devices = {s.devices}: pseudomasks clusters all proposals in one process; give devices = 1")
+    if s.sync_batchnorm and s.device == "cpu":
+        found.append(
+            "sync_batchnorm = True: torch synchronises batch norm on GPUs alone; give False, or device = 'cuda'"
         )
     return found

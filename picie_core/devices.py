@@ -1,5 +1,6 @@
 """Where a run is computed: the fabric that knows device and precision, the threads, and the memory that was used."""
 
+import os
 import platform
 import resource
 import sys
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import faiss
 import torch
+import torch.distributed as dist
 
 from picie_core import allocator, provenance
 from picie_core.settings import Settings
@@ -20,16 +22,34 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "
 
 
 def make_fabric(settings: Settings) -> "Fabric":
-    """Device and precision of a run; also puts threads and memory in place, for this process."""
+    """Device and precision of a run; also puts threads and memory in place, for this process.
+
+    In a process that torchrun has started (`launcher`), it also waits for the others: from then on this is one of
+    several ranks, with a device of its own (`ranks`).
+    """
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     allocator.keep_freed_memory()
-    torch.set_num_threads(settings.threads)
-    faiss.omp_set_num_threads(settings.threads)
     kind, _, number = settings.device.partition(":")
     precision = "bf16-mixed" if settings.precision == "bf16" else "32-true"
-    devices: Any = [int(number)] if number else 1
-    return Fabric(accelerator=kind, devices=devices, precision=precision)
+    if not dist.is_torchelastic_launched():
+        _share_threads(settings.threads, 1)
+        devices: Any = [int(number)] if number else 1
+        return Fabric(accelerator=kind, devices=devices, precision=precision)
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    _share_threads(settings.threads, local)
+    nodes = int(os.environ["WORLD_SIZE"]) // local
+    strategy = DDPStrategy(process_group_backend="cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    fabric = Fabric(accelerator=kind, devices=local, num_nodes=nodes, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _share_threads(threads: int, processes: int) -> None:
+    each = max(1, threads // processes)
+    torch.set_num_threads(each)
+    faiss.omp_set_num_threads(each)
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from picie_core import metrics, views
+from picie_core import metrics, ranks, views
 from picie_core.datasets import Prepared
 from picie_core.datasets.problems import Unlabelled
 from picie_core.methods import Method
@@ -24,7 +24,7 @@ def predict(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def predictions(
     method: Method, data: Prepared, batch_size: int, device: torch.device
 ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray]]]:
-    """Clusters of a whole split, batch by batch.
+    """Clusters of a whole split, batch by batch; of this rank's part of it, where there are several (`ranks`).
 
     Args:
         method: in evaluation mode from here on.
@@ -36,8 +36,9 @@ def predictions(
         The images' numbers, (B,), and for each set of prototypes the method predicts with: (B, S, S) int64 clusters.
     """
     method.eval()
-    for start in range(0, len(data), batch_size):
-        indices = np.arange(start, min(start + batch_size, len(data)))
+    own = ranks.own(len(data))
+    for start in range(own.start, own.stop, batch_size):
+        indices = np.arange(start, min(start + batch_size, own.stop))
         images = torch.from_numpy(data.images[indices]).to(device)
         size = (images.shape[1], images.shape[2])
         found = method.predict(views.plain(images, size[0]), data.names[indices[0] : indices[-1] + 1])
@@ -51,7 +52,8 @@ def confusions(
     device: torch.device,
     tick: Callable[[int], None] = lambda images: None,
 ) -> dict[str, np.ndarray]:
-    """Confusion matrices (num_classes, num_clusters) int64 over a labelled split, one for each set of prototypes.
+    """Confusion matrices (num_classes, num_clusters) int64 over a labelled split, one for each set of prototypes;
+    the sums over ranks, where there are several.
 
     Args:
         method, data, batch_size, device: see `predictions`.
@@ -70,4 +72,4 @@ def confusions(
             counts = metrics.confusion(labels, clusters, classes, method.clusters(name))
             matrices[name] = matrices.get(name, 0) + counts
         tick(len(indices))
-    return matrices
+    return {name: ranks.total(torch.from_numpy(matrix)).numpy() for name, matrix in matrices.items()}

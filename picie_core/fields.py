@@ -137,6 +137,13 @@ class Fields(BaseModel):
         ge=1,
         before=None,
     )
+    kmeans_memory: int | None = knob(
+        1024,
+        "MB that the pixels behind the first centroids may take, all devices together; where they need more, a random "
+        "sample; none: as many as needed (COCO: 16 GB)",
+        ge=1,
+        before=1024,
+    )
     kmeans_update_batches: int = knob(20, "batches behind each later update: paper 20, release 1 [3]", ge=1)
     kmeans_iterations: int = knob(20, "iterations of the first k-means", ge=1, le=1000)
     kmeans_batchnorm: Literal["batch", "running"] = knob(
@@ -194,6 +201,12 @@ class Fields(BaseModel):
     batch_size: int = knob(16, "images a step", ge=1)
     learning_rate: float = knob(1e-3, "Adam's; paper 1e-3, release 1e-4 on COCO [3]", gt=0, le=1)
     precision: Literal["32", "bf16"] = knob("32", "of the network's matrix products: float32 or bfloat16 autocast")
+    devices: int = knob(
+        1, "GPUs, or processes that share the threads of a CPU: each has a part of every batch", ge=1, before=1
+    )
+    sync_batchnorm: bool = knob(
+        False, "batch norm over the batches of all devices (GPUs only), not over each one's part", before=False
+    )
     threads: int = knob(2, "torch's and faiss's on the CPU; another count may change the last bits", ge=1, le=1024)
 
     # transfer: what a trained network is good for (Tables 7 and 8)

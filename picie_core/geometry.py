@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from picie_core import draws
+from picie_core.precision import raised
 from picie_core.settings import Settings
 
 
@@ -66,7 +67,7 @@ def apply(maps: Tensor, geometry: Geometry, size: int) -> Tensor:
         (B, C, size, size), differentiable in `maps`. With `grid` rounding it equals cropping and then resizing with
         `interpolate(mode="bilinear", align_corners=False)`; with `exact` the outer half pixel may look outside the box.
     """
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    maps = raised(maps)
     grid = sampling_grid(geometry, maps.shape[-1], size).to(maps.device, maps.dtype)
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 

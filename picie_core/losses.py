@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from picie_core import ranks
 from picie_core.classes import VOID
+from picie_core.precision import raised
 
 
 def balance_weights(counts: Tensor, rule: str) -> Tensor:
@@ -39,9 +41,12 @@ def clustering_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         weights: w, (K,) of `balance_weights`; their overall scale does not matter.
 
     Returns:
-        A scalar.
+        A scalar; this rank's share of it, where the pixels are those of several (`ranks`).
     """
-    return F.cross_entropy(logits.float(), labels.long(), weight=weights.float())
+    logits, labels = raised(logits), labels.long()
+    weights = weights.to(logits.dtype)
+    loss = F.cross_entropy(logits, labels, weight=weights)
+    return loss if ranks.count() == 1 else loss * ranks.part(weights[labels].sum())
 
 
 def two_view_loss(within: Tensor, cross: Tensor) -> Tensor:
@@ -62,15 +67,17 @@ def supervised_loss(logits: Tensor, labels: Tensor) -> Tensor:
         labels: classes 0..K-1 or 255 (void), (B, H, W) integers.
 
     Returns:
-        A scalar.
+        A scalar; this rank's share of it, where the pixels are those of several (`ranks`).
     """
-    total = F.cross_entropy(logits.float(), labels.long(), ignore_index=VOID, reduction="sum")
-    return total / (labels != VOID).sum().clamp(min=1)
+    found = F.cross_entropy(raised(logits), labels.long(), ignore_index=VOID, reduction="sum")
+    return found / ranks.total((labels != VOID).sum()).clamp(min=1)
 
 
 def view_difference(first: Tensor, second: Tensor) -> Tensor:
-    """Mean squared difference of the views' unit features, over all elements, channels included (Table 6, MSE)."""
-    return F.mse_loss(first, second)
+    """Mean squared difference of the views' unit features, over all elements, channels included (Table 6, MSE); this
+    rank's share of it, where there are several (`ranks`)."""
+    found = F.mse_loss(first, second)
+    return found * ranks.part(found.new_tensor(first.numel()))
 
 
 def overcluster_weights(k1: int, k2: int, reading: str) -> tuple[float, float]:

@@ -7,6 +7,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from picie_core import ranks
+
 EPS = 2.0**-52
 """Probabilities below it count as it, and have no gradient (2.2e-16, as IIC's code)."""
 
@@ -81,10 +83,11 @@ def iic_loss(first: Tensor, second: Tensor, mask: Tensor, displacement: int, wei
             is what IIC's published commands run.
 
     Returns:
-        A scalar. Difference from IIC's code: `collapsed` passes a gradient through the sum that it divides by, which
-        changes nothing for probabilities that sum to 1.
+        A scalar; of the pairs of all ranks, and each rank's share an equal one (`ranks`). Difference from IIC's code:
+        `collapsed` passes a gradient through the sum that it divides by, which changes nothing for probabilities that
+        sum to 1.
     """
-    joints = joint(first * mask, second * mask, displacement)
+    joints = ranks.total(joint(first * mask, second * mask, displacement))
     if collapsed:
         joints = joints.sum(dim=(0, 1))
-    return -information(joints, weight).mean().to(first.dtype)
+    return -information(joints, weight).mean().to(first.dtype) / ranks.count()

@@ -15,15 +15,16 @@ class Progress:
     by papermill, and it tells papermill that the cell is alive.
     """
 
-    def __init__(self, total: int, title: str, unit: str = "img") -> None:
+    def __init__(self, total: int, title: str, unit: str = "img", silent: bool = False) -> None:
         self.total, self.title, self.unit = total, title, unit
         self.done, self.started, self.shown = 0, time.monotonic(), 0.0
         self.phase = ""
-        self._display = _notebook_display()
+        self._display = None if silent else _notebook_display()
         self._bar = None
         if self._display is None:
             slow = not sys.stderr.isatty()  # in a log, a line every so often is enough
             self._bar = tqdm(
+                disable=silent,
                 total=total,
                 desc=title,
                 unit=unit,

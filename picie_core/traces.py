@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from picie_core import metrics, mutual_information, training, views
+from picie_core import metrics, mutual_information, passes, views
 from picie_core.clustering import assign
 from picie_core.datasets import Prepared
 from picie_core.methods import Batch
@@ -49,12 +49,12 @@ def follow(method: Alternating, data: Prepared, fabric: Fabric, epochs: int) -> 
     for epoch in range(epochs):
         for pass_ in method.passes(epoch):
             if pass_.name != "train":
-                training.run_pass(pass_, data, fabric)
+                passes.run(pass_, data, fabric)
                 continue
             labels = assign(_features(method, images), method.prototypes(1, k), rule)
             before = _fit(method, images, labels)
             method.train()
-            losses = torch.stack(training.run_pass(pass_, data, fabric)).tolist()
+            losses = torch.stack(passes.run(pass_, data, fabric)).tolist()
             steps += [{"epoch": epoch, "step": len(steps) + n, "loss": loss} for n, loss in enumerate(losses)]
             row = {"epoch": epoch, "fit before": before, "fit after": _fit(method, images, labels)}
             current = labels.cpu().numpy()
@@ -81,7 +81,7 @@ def joints(method: Iic, data: Prepared, fabric: Fabric, epochs: int) -> np.ndarr
     found = [_joint(method, images)]
     for epoch in range(epochs):
         for pass_ in method.passes(epoch):
-            training.run_pass(pass_, data, fabric)
+            passes.run(pass_, data, fabric)
         found.append(_joint(method, images))
     return np.stack(found)
 

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picie_core import devices, evaluation, lock, places, provenance, records
+from picie_core import checkpoints, devices, evaluation, launcher, lock, passes, places, provenance, ranks, records
 from picie_core.datasets import Prepared, prepare
 from picie_core.errors import WorkbookError
-from picie_core.methods import METHODS, Batch, Method, Pass
+from picie_core.methods import METHODS, Method, Pass
 from picie_core.metrics import score
 from picie_core.progress import Progress
 from picie_core.records import Run
@@ -36,21 +37,36 @@ def run(settings: Settings) -> Run:
     Each epoch runs the method's passes, scores the validation split, adds a row to `progress.csv` and saves a
     checkpoint; at the end a fresh clustering gives the final score. A second process asking for the same run waits.
 
+    With `devices` more than one, processes are started that call this function again, each as a rank (`ranks`). What
+    of each batch a rank computes is its share, so that a batch is learned as one device would learn it, but for batch
+    norm, which sees a rank's part unless `sync_batchnorm`; rank 0 alone writes.
+
     Returns:
         The finished `Run`.
 
     Raises:
         SettingsError, datasets' errors: the settings or the data are not right.
         DivergedError, ClusteringError: training went wrong; the checkpoint of the last good epoch stays.
+        RankError: one of several processes failed, or there are others than the settings say.
     """
     train, val = splits(settings)
     folder = run_folder(settings, train, val)
-    with lock.hold(folder):
-        if records.is_done(folder) and not settings.fresh:
+    with lock.hold(folder) if ranks.number() == 0 else nullcontext():
+        if ranks.agreed(records.is_done(folder) and not settings.fresh):
             return _loaded(folder)
-        if settings.fresh:
-            _discard(folder)
-        return _Loop(settings, train, val, folder).finish()
+        if settings.devices == ranks.count():
+            if settings.fresh and ranks.number() == 0:
+                _discard(folder)
+            return _Loop(settings, train, val, folder).finish()
+    if ranks.count() > 1:
+        raise ranks.RankError(
+            f"devices = {settings.devices}, and torchrun has started {ranks.count()} processes: give the same number; "
+            f"a run that this one starts from ({settings.method}) is to be made before"
+        )
+    if settings.previous:
+        run(settings.previous)
+    launcher.launch(settings)
+    return _loaded(folder)
 
 
 def splits(settings: Settings) -> tuple[Prepared, Prepared]:
@@ -91,50 +107,6 @@ def restore(run: Run) -> tuple[Method, "Fabric"]:
     return method.to(fabric.device).eval(), fabric
 
 
-def run_pass(
-    pass_: Pass, data: Prepared, fabric: "Fabric", tick: Callable[[int], None] = lambda images: None
-) -> list[Tensor]:
-    """Run one pass of a method over a split: every step, and its backward and optimisers where it learns.
-
-    Args:
-        pass_: of a method on `fabric.device`.
-        data: the training split.
-        fabric: device and precision.
-        tick: called with the number of images after each step.
-
-    Returns:
-        The losses, one scalar a step; empty where nothing is learned.
-
-    Raises:
-        SettingsError: the last batch is one image too small for batch norm.
-    """
-    losses: list[Tensor] = []
-    for start in range(0, len(pass_.order), pass_.batch_size):
-        indices = pass_.order[start : start + pass_.batch_size]
-        images = torch.from_numpy(data.images[indices]).to(fabric.device)
-        labels = None if data.labels is None else torch.from_numpy(data.labels[indices]).to(fabric.device)
-        try:
-            with torch.set_grad_enabled(bool(pass_.optimizers)), fabric.autocast():
-                loss = pass_.step(Batch(images, indices, labels, [data.names[i] for i in indices]))
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise SettingsError(
-                f"batch norm needs more than one value a channel, and the last of {len(pass_.order)} images by batches "
-                f"of {pass_.batch_size} ({pass_.name}) is alone, with one cell at the coarsest level: "
-                "give another batch_size or kmeans_batch_size, or a larger image_size"
-            ) from error
-        if loss is not None:
-            for optimizer in pass_.optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            fabric.backward(loss)
-            for optimizer in pass_.optimizers:
-                optimizer.step()
-            losses.append(loss.detach())
-        tick(len(indices))
-    return losses
-
-
 class _Loop:
     """The state of one run while it is going on."""
 
@@ -143,6 +115,11 @@ class _Loop:
         self.fabric = devices.make_fabric(settings)
         self.device = self.fabric.device
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
+        if settings.sync_batchnorm and ranks.count() > 1:
+            if self.device.type == "cpu":
+                raise SettingsError("sync_batchnorm = True: torch synchronises batch norm on GPUs alone; give False")
+            torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.method)
+        self.writes = ranks.number() == 0
         self.scored = val.labels is not None
         self.epochs = settings.own_epochs if self.method.learns else 0
         self.rows: list[dict[str, Any]] = []
@@ -150,18 +127,22 @@ class _Loop:
 
     def finish(self) -> Run:
         s = self.settings
-        records.write(self.folder / "settings.yaml", s.to_yaml())
         environment = devices.environment(self.device)
         self.commit = environment["commit"]  # of the code that runs: by the end the source tree may be at another
-        records.write_json(self.folder / "environment.json", environment)
+        if self.writes:
+            records.write(self.folder / "settings.yaml", s.to_yaml())
+            records.write_json(self.folder / "environment.json", environment)
         start = self._resume()
         scored = len(self.val) if self.scored else 0
         train, closing = len(self.train), len(self.train) * self.method.clusters_at_the_end
         total = (self.epochs - start) * (self.method.passes_an_epoch * train + scored) + closing + scored
-        with Progress(total, f"{s.method} on {s.dataset}, seed {s.seed}") as self.progress:
+        with Progress(total, f"{s.method} on {s.dataset}, seed {s.seed}", silent=not self.writes) as self.progress:
             for epoch in range(start, self.epochs):
                 self._epoch(epoch)
-            self._close()
+            matrices = self._closing()
+            if self.writes:
+                self._record(matrices)
+        ranks.agreed(True)  # the others wait for the files
         return records.load(self.folder)
 
     def _epoch(self, epoch: int) -> None:
@@ -170,7 +151,7 @@ class _Loop:
         began = time.monotonic()
         for pass_ in self.method.passes(epoch):
             losses += self._pass(pass_, phases, f"epoch {epoch + 1}/{self.epochs}")
-        loss = float(torch.stack(losses).mean()) if losses else float("nan")
+        loss = float(ranks.total(torch.stack(losses)).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
             rate = self.method.rate_setting
             raise DivergedError(
@@ -187,14 +168,21 @@ class _Loop:
             | devices.peak_memory(self.device)
         )
         self.seconds += seconds
-        records.write_progress(self.folder, self.rows)
-        self._checkpoint(epoch + 1)
+        if self.writes:
+            records.write_progress(self.folder, self.rows)
+            self._checkpoint(epoch + 1)
 
-    def _close(self) -> None:
+    def _closing(self) -> dict[str, np.ndarray]:
+        """The final clustering, and the final confusion matrices; none without labels."""
         phases: dict[str, float] = defaultdict(float)
         for pass_ in self.method.closing_passes():
             self._pass(pass_, phases, "closing")
         matrices = self._confusions(phases) if self.scored else {}
+        self.seconds += sum(phases.values())
+        return matrices
+
+    def _record(self, matrices: Mapping[str, np.ndarray]) -> None:
+        """The files of a finished run."""
         tensors = self.method.state_dict()
         if self.method.final_prototypes is not None:
             tensors["final_prototypes"] = self.method.final_prototypes
@@ -212,7 +200,7 @@ class _Loop:
             "train": _provenance(self.train),
             "val": _provenance(self.val),
             "results_version": self.method.results_version,
-            "seconds": self.seconds + sum(phases.values()),
+            "seconds": self.seconds,
             "commit": self.commit,
         }
         records.write_json(self.folder / "result.json", result)
@@ -222,17 +210,19 @@ class _Loop:
     def _pass(self, pass_: Pass, phases: dict[str, float], where: str) -> list[Tensor]:
         self.progress.say(f"{where}: {pass_.name}")
         began = time.monotonic()
-        losses = run_pass(pass_, self.train, self.fabric, self.progress.tick)
+        losses = passes.run(pass_, self.train, self.fabric, self._tick)
+        ranks.level(self.method)
         phases[pass_.name] += time.monotonic() - began
         return losses
+
+    def _tick(self, images: int) -> None:
+        self.progress.tick(images * ranks.count())  # the others go on as fast
 
     def _confusions(self, phases: dict[str, float]) -> dict[str, np.ndarray]:
         began = time.monotonic()
         self.progress.say("scoring")
         with self.fabric.autocast():
-            found = evaluation.confusions(
-                self.method, self.val, self.settings.batch_size, self.device, self.progress.tick
-            )
+            found = evaluation.confusions(self.method, self.val, self.settings.batch_size, self.device, self._tick)
         phases["score"] += time.monotonic() - began
         return found
 
@@ -249,13 +239,7 @@ class _Loop:
         return found
 
     def _checkpoint(self, epochs_done: int) -> None:
-        tensors = {f"method.{name}": t for name, t in self.method.state_dict().items()}
-        groups = {}
-        for name, optimizer in self.method.optimizers.items():
-            state = optimizer.state_dict()
-            groups[name] = state["param_groups"]
-            for number, entries in state["state"].items():
-                tensors |= {f"optimizer.{name}.{number}.{key}": torch.as_tensor(t) for key, t in entries.items()}
+        tensors, groups = checkpoints.state(self.method)
         counters = {"epochs_done": epochs_done, "seconds": self.seconds, "param_groups": groups, "rows": self.rows}
         records.save_checkpoint(self.folder, tensors, counters)
 
@@ -267,16 +251,7 @@ class _Loop:
         if found is None:
             return 0
         tensors, counters = found
-        state: dict[str, dict[int, dict[str, Tensor]]] = defaultdict(lambda: defaultdict(dict))
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, optimizer, number, key = name.split(".")
-                state[optimizer][int(number)][key] = tensor
-        weights = {name.removeprefix("method."): t for name, t in tensors.items() if name.startswith("method.")}
-        self.method.load_state_dict(weights, strict=True)
-        for name, groups in counters["param_groups"].items():
-            groups = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in groups]
-            self.method.optimizers[name].load_state_dict({"state": dict(state[name]), "param_groups": groups})
+        checkpoints.restore(self.method, tensors, counters["param_groups"])
         self.rows, self.seconds = counters["rows"], counters["seconds"]
         log.info("%s: going on after %d of %d epochs", self.folder, counters["epochs_done"], self.epochs)
         return counters["epochs_done"]

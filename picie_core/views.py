@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from picie_core import geometry, photometry
+from picie_core import geometry, photometry, ranks
 from picie_core.settings import Settings
 
 MEAN = (0.485, 0.456, 0.406)
@@ -109,8 +109,8 @@ def _photometric(settings: Settings, epoch: int, view: int, images: Tensor, indi
 class Views:
     """The pictures of both views, epoch after epoch: made once where they can be kept, else whenever asked for.
 
-    The passes of an epoch see the same views, and making one costs more than keeping it. As many are kept, of the
-    images with the lowest numbers, as `views_memory` holds; they lie where the images come from.
+    The passes of an epoch see the same views, and making one costs more than keeping it. As many are kept, of this
+    rank's images those with the lowest numbers, as `views_memory` holds; they lie where the images come from.
 
     Args:
         settings: `image_size`, `views_memory`, and what `first` and `second` need.
@@ -120,7 +120,13 @@ class Views:
     def __init__(self, settings: Settings, num_images: int) -> None:
         self.settings = settings
         side = settings.image_size
-        self.shape = (min(num_images, settings.views_memory * 2**20 // (len(_VIEWS) * side * side * 3)), side, side, 3)
+        self.own = ranks.own(num_images)
+        self.shape = (
+            min(len(self.own), settings.views_memory * 2**20 // (len(_VIEWS) * side * side * 3)),
+            side,
+            side,
+            3,
+        )
         self.epoch: int | None = None
         self.kept: dict[int, Tensor] = {}
         self.known: dict[int, np.ndarray] = {}
@@ -131,16 +137,17 @@ class Views:
             self.kept[v] = torch.empty(self.shape, dtype=torch.uint8, device=images.device)
         if epoch != self.epoch:
             self.epoch, self.known = epoch, {view: np.zeros(self.shape[0], dtype=bool) for view in _VIEWS}
-        fits = indices < self.shape[0]
+        rows = indices - self.own.start
+        fits = rows < self.shape[0]
         known = fits.copy()
-        known[fits] = self.known[v][indices[fits]]
+        known[fits] = self.known[v][rows[fits]]
         have, missing, new = np.flatnonzero(known), np.flatnonzero(~known), np.flatnonzero(fits & ~known)
         found = images.new_empty((len(indices), *self.shape[1:]))
-        found[have] = self.kept[v][indices[have]]
+        found[have] = self.kept[v][rows[have]]
         if len(missing):
             found[missing] = picture(self.settings, v, epoch, images[missing], indices[missing])
-        self.kept[v][indices[new]] = found[new]
-        self.known[v][indices[new]] = True
+        self.kept[v][rows[new]] = found[new]
+        self.known[v][rows[new]] = True
         return found
 
 

@@ -20,11 +20,12 @@ PACKAGE = ROOT / "picie_core"
 
 # A module, or a folder of modules, in each layer.
 LAYERS = (
-    "places files provenance settings fields knobs combinations recipes classes draws allocator suggestions errors",
+    "places files provenance ranks precision settings fields knobs combinations recipes classes draws allocator "
+    "suggestions errors",
     "scenes datasets views photometry geometry affine network deeplab dino weights saliency proposals descriptors "
     "clustering laplacian discovery granularity losses mutual_information metrics partitions categories findings seeds "
-    "selection records lock progress devices",
-    "methods evaluation cells retrieval",
+    "selection records lock progress devices launcher",
+    "methods evaluation passes checkpoints cells retrieval",
     "training traces",
     "figures diagrams charts representation objects galleries tables lists protocols published robustness grid "
     "execution segmentation publishing benchmark diagnosis report options cli __main__",

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from picie_core import benchmark, cli, execution, figures, lists, options, publishing, records, tables
+from picie_core import cli, execution, figures, lists, options, publishing, records, tables
 from picie_core.datasets import DATASETS
 from picie_core.settings import Settings
 
@@ -63,7 +63,7 @@ def no_kernel(monkeypatch):
 
 
 def test_the_commands():
-    assert " ".join(COMMANDS) == "bench demo doctor grid prepare publish report results run segment settings"
+    assert " ".join(COMMANDS) == "bench demo doctor grid prepare publish report results run segment settings train"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -371,7 +371,7 @@ def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_
     assert picie("report", "--committed")[1] == f"report: {home / 'reports' / 'site' / 'index.html'}\n"
 
 
-# -- segment, publish, bench
+# -- segment, publish
 
 
 def test_segment_from_photographs_to_named_maps(picie, tiny_run, tmp_path, monkeypatch):
@@ -424,16 +424,3 @@ def test_publish_tells_what_went_and_what_stayed(picie, home):
     status, out, err = picie("publish", "camvid", "samples")
     assert (status, out) == (2, "")
     assert "not ours to publish: samples.png (shows camvid)" in err
-
-
-def test_bench_reads_settings_by_type_and_writes_its_figures(picie, tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(benchmark, "benchmark", lambda settings, beside: seen.append((settings, beside)) or {"ms": 3.5})
-    monkeypatch.setattr(benchmark, "report", lambda result: f"{result['ms']} ms")
-    arguments = ("-p", "train_images=none", "-p", "epochs=1", "--beside", "iic", "--out", "bench.json")
-    status, out, _ = picie("bench", *arguments)
-    assert (status, out) == (0, "3.5 ms\n")
-    settings, beside = seen[0]
-    assert (settings.image_size, settings.train_images, settings.val_images, settings.epochs) == (160, None, 16, 1)
-    assert beside == ["iic"]
-    assert json.loads((tmp_path / "bench.json").read_text()) == {"ms": 3.5}

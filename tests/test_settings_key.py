@@ -33,6 +33,7 @@ ADDED = {
     "comus_crop_size": 256, "comus_clustering": "spectral", "comus_neighbors": 30, "comus_components": None,
     "comus_restarts": 10, "comus_filtered": 0.2, "comus_iterations": 1, "comus_network": "deeplabv3",
     "comus_epochs": 10, "comus_later_epochs": 5, "comus_later_split": "train", "comus_learning_rate": 6e-5,
+    "kmeans_memory": 1024, "devices": 1, "sync_batchnorm": False,
     "pretext": "none", "transfer_epochs": 10, "transfer_learning_rate": 1e-3, "transfer_normalized": False,
 }  # fmt: skip
 GIVEN = FIXED | ADDED
@@ -106,6 +107,7 @@ OTHER = {
     "comus_saliency": "dino", "comus_threshold": 0.5, "comus_scaling": "batch", "comus_smallest": 0.01,
     "comus_crop_size": 96, "comus_clustering": "kmeans", "comus_neighbors": 20, "comus_components": 4,
     "comus_restarts": 20, "comus_filtered": 0.3, "comus_iterations": 2, "comus_network": "fpn",
+    "kmeans_memory": 64, "devices": 2, "sync_batchnorm": True,
     "comus_epochs": 5, "comus_later_epochs": 10, "comus_learning_rate": 1e-3,
 }  # fmt: skip
 

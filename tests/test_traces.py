@@ -6,7 +6,7 @@ import torch
 from test_methods import D, K, N, Tiny, build
 from torch import Tensor
 
-from picie_core import devices, metrics, mutual_information, network, traces, training, views
+from picie_core import devices, metrics, mutual_information, network, passes, traces, views
 from picie_core.clustering import assign
 from picie_core.methods import Batch, Method
 
@@ -41,7 +41,7 @@ def trained(method: Method, fabric) -> dict[str, Tensor]:
     """The state after as many epochs that nobody watched."""
     for epoch in range(EPOCHS):
         for pass_ in method.passes(epoch):
-            training.run_pass(pass_, DATA, fabric)
+            passes.run(pass_, DATA, fabric)
     return method.state_dict()
 
 
@@ -67,7 +67,7 @@ def test_watching_deepcluster_changes_nothing(fabric, classifier):
 
 
 def test_fit_and_changes_are_of_the_pixels_of_the_plain_images(fabric, monkeypatch):
-    real, seen = training.run_pass, []
+    real, seen = passes.run, []
 
     def run_pass(pass_, data, device):
         if pass_.name == "train":
@@ -85,7 +85,7 @@ def test_fit_and_changes_are_of_the_pixels_of_the_plain_images(fabric, monkeypat
         features = method.embedding(views.plain(torch.from_numpy(DATA.images), method.settings.image_size))
         return method.classify(features, 1, K).argmax(dim=1).numpy()
 
-    monkeypatch.setattr(training, "run_pass", run_pass)
+    monkeypatch.setattr(passes, "run", run_pass)
     method = build("deepcluster")
     table = traces.follow(method, DATA, fabric, EPOCHS).epochs
     assert table.columns.tolist() == ["epoch", "fit before", "fit after", "changed"]

@@ -262,8 +262,8 @@ def test_the_bar_ends_at_its_end(tmp_path, monkeypatch, changes):
     bars = []
 
     class Bar(training.Progress):
-        def __init__(self, *args):
-            super().__init__(*args)
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
             bars.append(self)
 
     monkeypatch.setattr(training, "Progress", Bar)

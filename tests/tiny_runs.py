@@ -11,7 +11,7 @@ import numpy as np
 import torchvision
 from torch import nn
 
-from picie_core import training
+from picie_core import passes, training
 from picie_core.settings import Settings
 
 TINY = {
@@ -96,7 +96,7 @@ def watch_disk(setattr_, seen):
 
 def watch_passes(setattr_, seen):
     """Call `seen` with the name of each pass after each of its batches."""
-    real = training.run_pass
+    real = passes.run
 
     def run_pass(pass_, data, fabric, tick=lambda images: None):
         def ticked(images):
@@ -105,12 +105,12 @@ def watch_passes(setattr_, seen):
 
         return real(pass_, data, fabric, ticked)
 
-    setattr_(training, "run_pass", run_pass)
+    setattr_(passes, "run", run_pass)
 
 
 def spoil_training(setattr_, epoch, factor=np.nan):
     """Multiply the last loss of one epoch."""
-    real, epochs = training.run_pass, iter(range(1000))
+    real, epochs = passes.run, iter(range(1000))
 
     def run_pass(pass_, *args):
         if pass_.name == "train" and next(epochs) == epoch:
@@ -118,7 +118,7 @@ def spoil_training(setattr_, epoch, factor=np.nan):
             pass_ = dataclasses.replace(pass_, step=lambda b: step(b) * (factor if last in b.indices else 1))
         return real(pass_, *args)
 
-    setattr_(training, "run_pass", run_pass)
+    setattr_(passes, "run", run_pass)
 
 
 def run_and_die(settings, small, event, nth):

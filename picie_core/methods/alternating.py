@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from picie_core import draws, losses, network, views
+from picie_core import draws, losses, network, ranks, views
 from picie_core.clustering import assign, check_in_use, flatten, label_dtype, scores
 from picie_core.methods.method import Batch, Means, Method, Pass
 from picie_core.settings import Settings
@@ -37,6 +37,7 @@ class Alternating(Method):
         self.views = clustered
         self.passes_an_epoch = len(self.views) + 2
         self.pictures = views.Views(settings, num_images)
+        self.mine = ranks.own(num_images)
         side = math.ceil(settings.image_size / 4)
         self.labels: dict[Clustering, Tensor] = {}
         self.weights: dict[Clustering, Tensor] = {}
@@ -44,7 +45,7 @@ class Alternating(Method):
         for v in self.views:
             for k in self.sizes:
                 self.register_buffer(f"prototypes_{v}_{k}", torch.zeros(k, settings.feature_dim))
-                self.labels[v, k] = torch.zeros(num_images, side, side, dtype=label_dtype(k))
+                self.labels[v, k] = torch.zeros(len(self.mine), side, side, dtype=label_dtype(k))
 
     def embedding(self, images: Tensor) -> Tensor:
         """Unit features of normalised images: (B, 3, S, S) -> (B, D, S/4, S/4)."""
@@ -79,17 +80,18 @@ class Alternating(Method):
                 self.prototypes(v, k).copy_(found)
 
         def label(batch: Batch) -> None:
+            rows = batch.indices - self.mine.start
             for v in self.views:
                 features = self.view(v, epoch, batch)
                 for k in self.sizes:
-                    self.labels[v, k][batch.indices] = assign(features, self.prototypes(v, k), s.label_rule).to(
+                    self.labels[v, k][rows] = assign(features, self.prototypes(v, k), s.label_rule).to(
                         device="cpu", dtype=self.labels[v, k].dtype
                     )
 
         self.eval()
         yield self.clustering_pass("label", label, epoch, "label")
         for (v, k), labels in self.labels.items():
-            counts = torch.bincount(labels.flatten().long(), minlength=k)
+            counts = ranks.total(torch.bincount(labels.flatten().long(), minlength=k))
             check_in_use(counts, epoch)
             self.weights[v, k] = losses.balance_weights(counts, s.balance).to(self.prototypes(v, k).device)
             self.record[f"cluster_sizes_{v}_{k}"] = counts.tolist()
@@ -122,7 +124,7 @@ class Alternating(Method):
 
     def targets(self, v: int, k: int, batch: Batch) -> Tensor:
         """The pseudo-labels of a batch under the clustering (v, k), (B, h, w), on the batch's device."""
-        return self.labels[v, k][batch.indices].to(batch.images.device)
+        return self.labels[v, k][batch.indices - self.mine.start].to(batch.images.device)
 
     def classify(self, features: Tensor, v: int, k: int) -> Tensor:
         """Logits of unit features (B, D, h, w) under the classifier of the clustering (v, k): (B, k, h, w)."""

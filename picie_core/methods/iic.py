@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from picie_core import affine, draws, mutual_information, network, views
 from picie_core.classes import VOID
 from picie_core.methods.method import Batch, Means, Method, Pass
+from picie_core.precision import raised
 from picie_core.settings import Settings, SettingsError
 
 
@@ -118,7 +119,7 @@ class Iic(Method):
 
     def _probabilities(self, images: Tensor, names: list[str]) -> dict[str, Tensor]:
         features, size = self.network(images), self.settings.iic_loss_size
-        found = {name: self.heads[name](features).float().softmax(dim=1) for name in names}
+        found = {name: raised(self.heads[name](features)).softmax(dim=1) for name in names}
         if size is None:
             return found
         return {

@@ -6,6 +6,7 @@ two `yield`s.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from picie_core import draws, views
+from picie_core import draws, ranks, views
 from picie_core.clustering import MiniBatchKMeans, flatten, scores
 from picie_core.settings import Settings
 
@@ -57,20 +58,25 @@ class Pass:
 
 @dataclass
 class Means:
-    """Means over images of named scalars that come batch by batch."""
+    """Means over images of named scalars that come batch by batch, each rank's share of them."""
 
-    _sums: dict[str, Tensor] = field(default_factory=dict)
-    _images: dict[str, int] = field(default_factory=dict)
+    _values: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+    _images: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, batch: Mapping[str, Tensor], images: int) -> None:
         """The scalars of a batch of so many images. They stay on their device, so that nobody waits for them here."""
         for name, value in batch.items():
-            self._sums[name] = self._sums.get(name, 0) + images * value.detach()
-            self._images[name] = self._images.get(name, 0) + images
+            self._values[name].append(value.detach())
+            self._images[name].append(images)
 
     def values(self) -> dict[str, float]:
-        """The means, by name."""
-        return {name: float(total) / self._images[name] for name, total in self._sums.items()}
+        """The means, by name; the same on every rank."""
+        found = {}
+        for name, values in self._values.items():
+            whole = ranks.total(torch.stack(values)).double().cpu()
+            images = ranks.total(torch.tensor(self._images[name])).double()
+            found[name] = float((whole * images).sum() / images.sum())
+        return found
 
 
 class Method(nn.Module):
@@ -167,6 +173,7 @@ class Method(nn.Module):
             s.kmeans_iterations,
             draws.seed((s.seed, "kmeans", k, *key)),
             s.kmeans_points and math.ceil(s.kmeans_points * k / first),
+            s.kmeans_memory and s.kmeans_memory * 2**20,
         )
 
     def clustering_pass(self, name: str, step: Callable[[Batch], None], *key: int | str) -> Pass:

@@ -10,6 +10,7 @@ from torch import Tensor
 from picie_core import draws, losses, network, views
 from picie_core.classes import VOID
 from picie_core.methods.method import Batch, Method, Pass
+from picie_core.precision import raised
 from picie_core.settings import Settings, SettingsError
 
 
@@ -74,7 +75,7 @@ class Supervised(Method):
                 f"num_clusters = {s.num_clusters}: the labels have class {int(strange.max())}; supervised training "
                 "needs as many clusters as there are classes"
             )
-        logits = self.classify(images).float()
+        logits = raised(self.classify(images))
         logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
         return losses.supervised_loss(logits, labels)
 

@@ -1,0 +1,136 @@
+"""How long an epoch takes, phase by phase, and how near that is to what the bare network costs.
+
+The floor: per image and epoch the method needs 4 forwards (clustering and labelling of two views) and 2 forwards with
+backwards (training). The share of the floor is the floor's time, in the fastest bare configuration found here, over the
+epoch's time.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from picie_core import devices, network, training
+from picie_core.records import Run
+from picie_core.settings import Settings
+
+RELEASE_MS = 275.0
+"""The authors' release, ms an image and epoch on a 2-core CPU at 160 x 160, batch 16 (measured for this project)."""
+
+
+def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ()) -> dict[str, Any]:
+    """Time epochs of a run and the bare network, in this process.
+
+    Args:
+        settings: of the run; its epochs after the first are timed (the first pays for warming up).
+        quick: the bare network eager alone, for compiling takes minutes, and one repetition.
+        beside: other methods whose epoch is timed with the same settings.
+
+    Returns:
+        `phases`: ms an image of each pass (median over epochs); `epoch`: their sum with everything between; `floor`,
+        `share`; `bare`: ms an image of forward and of forward and backward by configuration, and seconds of compiling
+        where there is any, or why a configuration does not run; `beside`: ms an image and epoch of each other method.
+
+    Raises:
+        SettingsError: a method of `beside` does not exist, or does not go with the settings.
+    """
+    others = {method: settings.replace(method=method) for method in beside}  # what cannot be is refused before the rest
+    run, phases, epoch = timed(settings)
+    bare = bare_network(settings, 1 if quick else 3, compiled=not quick)
+    floors = [4 * b["forward"] + 2 * b["forward and backward"] for b in bare.values() if "forward" in b]
+    return {
+        "images": run.result["train"]["images"],
+        "phases": phases,
+        "epoch": epoch,
+        "floor": min(floors),
+        "share": min(floors) / epoch,
+        "peak_memory_mb": max(run.progress["peak_memory_mb"].tolist()),
+        "bare": bare,
+        "beside": {method: timed(other)[-1] for method, other in others.items()},
+    }
+
+
+def timed(settings: Settings) -> tuple[Run, dict[str, float], float]:
+    """A run in a folder of its own, and ms an image of its phases and of its epoch, but for scoring."""
+    with tempfile.TemporaryDirectory() as root:
+        run = training.run(settings.replace(runs_root=Path(root), fresh=True, epochs=max(settings.epochs, 2)))
+    progress, per_image = run.progress.iloc[1:], 1000 / run.result["train"]["images"]
+    phases = {
+        name.removeprefix("seconds_"): float(progress[name].median()) * per_image
+        for name in progress.columns
+        if name.startswith("seconds_")
+    }
+    return run, phases, float(progress["seconds"].median()) * per_image - phases.pop("score", 0.0)
+
+
+def bare_network(settings: Settings, repeats: int, compiled: bool) -> dict[str, dict[str, Any]]:
+    """ms an image of the network alone on a batch, by memory layout, eager and, if asked for, by torch.compile."""
+    fabric = devices.make_fabric(settings)
+    found: dict[str, dict[str, Any]] = {}
+    layouts = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
+    for kind in ("eager", *(["compiled"] if compiled else [])):
+        for name, layout in layouts.items():
+            net: nn.Module = network.build(settings).to(fabric.device).to(memory_format=layout)
+            shape = (settings.batch_size, 3, settings.image_size, settings.image_size)
+            batch = torch.randn(shape, device=fabric.device).to(memory_format=layout)
+            called = net if kind == "eager" else torch.compile(net)
+            began = time.perf_counter()
+            try:
+                times = _bare(called, net, batch, fabric, repeats)
+            except Exception as error:  # noqa: BLE001  no compiler, an unsupported Python: said, not hidden
+                found[f"{name}, {kind}"] = {"fails": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+                continue
+            took = time.perf_counter() - began
+            found[f"{name}, {kind}"] = times | ({"seconds with compiling": took} if kind == "compiled" else {})
+    return found
+
+
+def _bare(called: Any, net: nn.Module, batch: torch.Tensor, fabric: Any, repeats: int) -> dict[str, Any]:
+    def forward() -> None:
+        with torch.no_grad(), fabric.autocast():
+            called(batch)
+
+    def both() -> None:
+        net.zero_grad(set_to_none=True)
+        with fabric.autocast():
+            loss = called(batch).float().square().mean()
+        loss.backward()
+
+    each = {"forward": forward, "forward and backward": both}
+    return {name: fastest(work, repeats, fabric.device) * 1000 / len(batch) for name, work in each.items()}
+
+
+def fastest(work: Callable[[], None], repeats: int, device: torch.device) -> float:
+    """Seconds of the fastest of some calls; one before them warms up."""
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return float(np.min(times[1:]))
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """The measurements as lines of text."""
+    for name, ms in result["phases"].items():
+        yield f"{name:28} {ms:8.1f} ms an image"
+    yield f"{'epoch':28} {result['epoch']:8.1f} ms an image   (the release: {RELEASE_MS:.0f} at 160 x 160, 2 cores)"
+    yield f"{'floor':28} {result['floor']:8.1f} ms an image   4 forwards + 2 forwards and backwards"
+    yield f"{'share of the floor':28} {result['share']:8.2f}"
+    yield f"{'peak memory':28} {result['peak_memory_mb']:8.0f} MB"
+    for name, cost in result["bare"].items():
+        if "fails" in cost:
+            yield f"bare, {name}: {cost['fails']}"
+        else:
+            floor = 4 * cost["forward"] + 2 * cost["forward and backward"]
+            compiling = f"   {cost['seconds with compiling']:.0f} s with compiling" if len(cost) > 2 else ""
+            yield f"{f'bare, {name}':28} {floor:8.1f} ms an image{compiling}"
+    for method, ms in result["beside"].items():
+        yield f"{f'epoch of {method}':28} {ms:8.1f} ms an image   {ms / result['epoch']:.2f} of the above"

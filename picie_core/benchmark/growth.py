@@ -1,0 +1,40 @@
+"""Whether an image costs the same in a large data set as in a small one."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from picie_core.benchmark import epoch
+from picie_core.settings import Settings
+
+COUNTS = (6000, 12_000, 32_000)
+FEW = (100, 200, 400)
+
+
+def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
+    """Time epochs over more and more training images, at 64 x 64 pixels, of a method with all its phases.
+
+    Args:
+        settings: of the run; sizes and counts are replaced.
+        quick: a few hundred images.
+
+    Returns:
+        `seconds`: of an epoch without scoring, by number of images; `slopes`: ms that each further image costs, between
+        one number and the next.
+    """
+    seconds = {}
+    for count in FEW if quick else COUNTS:
+        run = settings.replace(image_size=64, base_size=64, train_images=count, val_images=2, epochs=2)
+        seconds[count] = epoch.timed(run)[-1] * count / 1000
+    slopes = [1000 * (seconds[b] - seconds[a]) / (b - a) for a, b in pairwise(seconds)]
+    return {"seconds": {str(count): value for count, value in seconds.items()}, "slopes": slopes}
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """The measurements as lines of text."""
+    for count, seconds in result["seconds"].items():
+        yield f"{f'{count} images':28} {seconds:8.1f} s an epoch"
+    for slope in result["slopes"]:
+        yield f"{'each image more':28} {slope:8.2f} ms"
+    apart = 100 * (max(result["slopes"]) / min(result["slopes"]) - 1)
+    yield f"{'slopes apart':28} {apart:8.0f} %"

@@ -1,0 +1,94 @@
+"""What two processes compute together and one alone, to be compared: `torchrun ... rank_work.py OUT`.
+
+One batch of eight images, of which each of two ranks has four, in float64, with frozen batch norm.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from tiny_runs import shrink, tiny
+
+from picie_core import devices, evaluation, losses, ranks, training
+from picie_core.clustering import MiniBatchKMeans
+from picie_core.methods import METHODS, Batch
+
+CASES = {
+    "picie": {"balance": "inverse"},
+    "picie with MSE": {"mse": "added", "balance": "proportional"},
+    "picie+H": {"num_overclusters": 9},
+    "picie, linear": {"classifier": "parametric"},
+    "deepcluster": {"method": "deepcluster"},
+    "supervised": {"method": "supervised", "num_clusters": 12},
+    "iic": {"method": "iic", "iic_displacement": 3, "iic_affine": True, "iic_heads": "summed"},
+    "iic, collapsed": {"method": "iic", "iic_displacement": 2, "iic_collapsed": True, "iic_heads": "summed"},
+}
+
+
+def lesson(name, root):
+    """Loss and gradients of one step of a method, on the images that are this process's."""
+    settings = tiny(root, **CASES[name])
+    train, _ = training.splits(settings)
+    method = METHODS[settings.method](settings, len(train)).double().eval()
+    own = ranks.own(len(train))
+    random = np.random.default_rng(5)
+    for v, k in getattr(method, "labels", {}):
+        method.prototypes(v, k).copy_(torch.from_numpy(random.normal(size=method.prototypes(v, k).shape)))
+        # unevenly, so that the ranks' parts of the weights differ
+        labels = torch.from_numpy(np.sort(random.integers(0, k, (len(train), 8, 8)).reshape(-1)).reshape(-1, 8, 8))
+        method.labels[v, k] = labels[own.start : own.stop].to(torch.uint8)
+        counts = ranks.total(torch.bincount(method.labels[v, k].flatten().long(), minlength=k))
+        method.weights[v, k] = losses.balance_weights(counts, settings.balance).double()
+    if settings.classifier == "parametric" and settings.method == "picie":
+        method._new_heads(0)
+        for head in method.heads.values():
+            head.double()
+    indices = np.array(own)
+    batch = Batch(torch.from_numpy(train.images[indices]), indices, torch.from_numpy(train.labels[indices]))
+    if settings.method == "iic":
+        loss = torch.stack(list(method.terms(1, batch, list(method.heads)).values())).sum()
+    else:
+        loss = method.loss(1, batch)
+    loss.backward()
+    ranks.add_gradients(method.parameters())
+    gradients = [p.grad.reshape(-1) for p in method.parameters() if p.grad is not None]
+    return {"loss": ranks.total(loss.detach()).numpy(), "gradients": torch.cat(gradients).numpy()}
+
+
+def clustering():
+    """K-means of nine batches of points, the first three the first centroids'."""
+    points = np.random.default_rng(3).normal(size=(9, 40, 6)) + 4 * np.eye(6)[np.arange(40) % 3]
+    kmeans = MiniBatchKMeans(3, 3, 2, 10, 0)
+    for batch in points:
+        part = np.array_split(batch, ranks.count())[ranks.number()]
+        kmeans.add(torch.from_numpy(part))
+    centroids, inertia = kmeans.finish()
+    return {"centroids": centroids.numpy(), "counts": kmeans.counts.numpy(), "inertia": np.float64(inertia)}
+
+
+def scoring(root):
+    """The confusion matrix of a network that was never trained, over the validation images."""
+    settings = tiny(root, method="untrained")
+    train, val = training.splits(settings)
+    method = METHODS["untrained"](settings, len(train)).double()
+    prototypes = np.random.default_rng(1).normal(size=(5, 8))
+    method.final_prototypes = torch.from_numpy(prototypes)
+    return {"confusion": evaluation.confusions(method, val, 3, torch.device("cpu"))["final"]}
+
+
+def work(root):
+    """Everything, by name."""
+    shrink()
+    found = {f"{name}: {key}": value for name in CASES for key, value in lesson(name, root).items()}
+    found |= {f"kmeans: {key}": value for key, value in clustering().items()}
+    return found | scoring(root)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        devices.make_fabric(tiny(folder, devices=2))
+        result = work(folder)
+    if ranks.number() == 0:
+        np.savez(Path(sys.argv[1]), ranks=ranks.count(), **result)

@@ -1,0 +1,248 @@
+"""`ranks` and `launcher`: several processes compute what one would, and die together."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import rank_work
+import torch
+from processes import gone, wait_for
+from tiny_runs import outcome, tiny
+
+from picie_core import launcher, ranks, records, training
+from picie_core.clustering import MiniBatchKMeans
+from picie_core.settings import Settings, SettingsError
+
+HERE = Path(__file__).parent
+
+
+# --- alone ----------------------------------------------------------------------------------------------------------
+
+
+def test_alone_everything_is_what_it_was():
+    assert (ranks.count(), ranks.number(), ranks.own(7)) == (1, 0, range(7))
+    x = torch.ones(3, requires_grad=True)
+    assert ranks.total(x) is x
+    assert ranks.same(x) is x
+    assert ranks.gathered(x) is x
+    assert ranks.part(torch.tensor(5.0)) == 1
+    assert ranks.agreed(True)
+    assert not ranks.agreed(False)
+    order = np.array([4, 2, 0, 1, 3])
+    assert [part.tolist() for part in ranks.batches(order, 2, 5)] == [[4, 2], [0, 1], [3]]
+
+
+# --- who has what ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_rank(monkeypatch):
+    """Pretend to be a rank; nothing is sent."""
+
+    def pretend(number, count):
+        monkeypatch.setattr(ranks, "count", lambda: count)
+        monkeypatch.setattr(ranks, "number", lambda: number)
+
+    return pretend
+
+
+@pytest.mark.parametrize(("images", "count"), [(8, 2), (17, 4), (5, 5), (1000, 7)])
+def test_every_image_is_one_ranks(images, count, as_rank):
+    found = []
+    for number in range(count):
+        as_rank(number, count)
+        found.append(ranks.own(images))
+    assert sorted(i for own in found for i in own) == list(range(images))
+    assert {len(own) for own in found} <= {images // count, images // count + 1}
+
+
+@pytest.mark.parametrize(("images", "batch", "count"), [(32, 16, 2), (33, 16, 2), (50, 7, 3), (367, 16, 8)])
+def test_the_ranks_batches_are_as_many_and_hold_every_image_once(images, batch, count, as_rank):
+    order = np.random.default_rng(0).permutation(images)
+    parts = []
+    for number in range(count):
+        as_rank(number, count)
+        parts.append(ranks.batches(order, batch, images))
+        assert set(np.concatenate(parts[-1])) == set(ranks.own(images))
+    assert {len(mine) for mine in parts} == {-(-images // batch)}
+    together = [np.concatenate(step) for step in zip(*parts, strict=True)]
+    assert sorted(np.concatenate(together)) == list(range(images))
+    assert max(map(len, together)) <= batch + count  # equal parts: no batch much above what was asked for
+
+
+def test_a_pass_over_some_images_is_shared_too(as_rank):
+    as_rank(1, 2)
+    few = ranks.batches(np.array([9, 1, 2, 8, 5, 7]), 3, 10)  # of 5..9: 9, 8, 5, 7 in that order
+    assert [part.tolist() for part in few] == [[9, 8], [5, 7]]
+
+
+def test_too_few_images_are_refused(as_rank):
+    as_rank(0, 4)
+    with pytest.raises(ranks.RankError, match="3 images cannot be shared by 4 devices"):
+        ranks.own(3)
+    with pytest.raises(ranks.RankError, match="give fewer devices, or a larger batch_size"):
+        ranks.batches(np.arange(8), 2, 8)  # two images for four batches
+
+
+def test_a_sample_is_shared_among_ranks(as_rank):
+    as_rank(1, 2)
+    kmeans = MiniBatchKMeans(2, 3, 1, 5, 0, sample=10)
+    kmeans.add(torch.randn(100, 4))
+    assert len(kmeans._first_points[0]) == 5
+
+
+# --- several compute what one computes ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """`rank_work.work` of two processes."""
+    out = tmp_path_factory.mktemp("ranks") / "found.npz"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*command, str(HERE / "rank_work.py"), str(out)], check=True, timeout=240,
+                   env=os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"})  # fmt: skip
+    return np.load(out)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The same of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        import torchvision
+
+        patch.setattr(torchvision.models, "resnet18", torchvision.models.resnet18)  # put back what `shrink` replaces
+        return rank_work.work(tmp_path_factory.mktemp("alone"))
+
+
+def test_two_processes_found_each_other(together):
+    assert together["ranks"] == 2
+
+
+@pytest.mark.parametrize("case", rank_work.CASES)
+@pytest.mark.parametrize("what", ["loss", "gradients"])
+def test_a_step_of_two_is_a_step_of_one(together, alone, case, what):
+    two, one = together[f"{case}: {what}"], alone[f"{case}: {what}"]
+    assert np.abs(one).max() > 1e-6
+    np.testing.assert_allclose(two, one, rtol=1e-9, atol=1e-9 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("what", ["centroids", "counts", "inertia"])
+def test_kmeans_of_two_is_kmeans_of_one(together, alone, what):
+    np.testing.assert_allclose(together[f"kmeans: {what}"], alone[f"kmeans: {what}"], rtol=1e-9)
+
+
+def test_confusion_of_two_is_confusion_of_one(together, alone):
+    assert alone["confusion"].sum() > 0
+    np.testing.assert_array_equal(together["confusion"], alone["confusion"])
+
+
+FOR_TWO = {"image_size": 64, "base_size": 64, "kmeans_batch_size": 4}  # a part of a batch is enough for batch norm
+
+
+# --- whole runs -----------------------------------------------------------------------------------------------------
+
+
+def ranks_of(process):
+    """The processes that torchrun has started below a process, by rank."""
+    found = {}
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            environment = child.environ()
+            if "train" in child.cmdline() and "LOCAL_RANK" in environment:
+                found[int(environment["RANK"])] = child.pid
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_run_of_two_processes_whose_second_dies(tmp_path):
+    """Killed in the middle: the other is stopped and the reason said within a minute; taken up, it ends as if nothing
+    had happened."""
+    settings = tiny(tmp_path / "killed", devices=2, epochs=4, **FOR_TWO)
+    file = tmp_path / "settings.yaml"
+    file.write_text(settings.to_yaml())
+    script = (
+        "import sys, pathlib; from picie_core import settings, training;"
+        "training.run(settings.Settings.from_yaml(pathlib.Path(sys.argv[1]).read_text()))"
+    )
+    said = tmp_path / "said"
+    with said.open("w") as stream:
+        parent = subprocess.Popen([sys.executable, "-c", script, str(file)], stderr=stream)
+    folder = training.run_folder(settings, *training.splits(settings))
+    wait_for(lambda: records.load_checkpoint(folder) or parent.poll() is not None)
+    pids = ranks_of(parent)
+    assert sorted(pids) == [0, 1]
+    os.kill(pids[1], signal.SIGKILL)
+    assert parent.wait(60) == 1
+    assert (
+        "RankError: the process of device 1 of 2 was killed by SIGKILL. All 2 processes were stopped"
+        in said.read_text()
+    )
+    assert "the same call again goes on from there" in said.read_text()
+    assert wait_for(lambda: all(gone(pid) for pid in pids.values()), 10)
+    assert not records.is_done(folder)
+    kept = records.load_checkpoint(folder)[1]["epochs_done"]
+    assert 1 <= kept < 4
+
+    taken_up = training.run(settings)
+    assert len(taken_up.progress) == 4
+    undisturbed = training.run(settings.replace(runs_root=tmp_path / "undisturbed"))
+    assert outcome(taken_up) == outcome(undisturbed)
+    assert taken_up.result["val"]["images"] == 4
+    assert taken_up.confusion.sum() == undisturbed.confusion.sum() > 0
+    assert training.run(settings).folder == taken_up.folder  # loaded: no process is started
+
+
+def test_an_error_of_the_processes_is_the_callers(tmp_path):
+    settings = tiny(tmp_path, devices=2, **FOR_TWO | {"kmeans_batch_size": 1})
+    with pytest.raises(ranks.RankError, match="has 4 for 8 batches: give fewer devices"):
+        training.run(settings)
+
+
+def test_ctrl_c_stops_the_processes(monkeypatch):
+    class Interrupted:
+        def __init__(self, *args, **kwargs):
+            self.calls = []
+            made.append(self)
+
+        def wait(self, seconds=None):
+            self.calls.append(f"wait {seconds}")
+            if seconds is None:
+                raise KeyboardInterrupt
+
+        def terminate(self):
+            self.calls.append("terminate")
+
+    made = []
+    monkeypatch.setattr(launcher.subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        launcher.launch(Settings(pretrained=False, devices=2))
+    assert made[0].calls == ["wait None", "terminate", f"wait {launcher.GRACE_SECONDS}"]
+
+
+def test_processes_that_nobody_asked_for_are_refused(tmp_path, as_rank):
+    as_rank(1, 2)
+    ranks_agreed = pytest.MonkeyPatch()
+    ranks_agreed.setattr(ranks, "agreed", lambda answer: answer)
+    with ranks_agreed.context(), pytest.raises(ranks.RankError, match="devices = 1, and torchrun has started 2"):
+        training.run(tiny(tmp_path))
+    ranks_agreed.undo()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"devices": 32}, "batches of 16 images leave some without"),
+        ({"devices": 2, "device": "cuda:1"}, "is one device, and devices = 2"),
+        ({"devices": 2, "method": "pseudomasks", "dataset": "closeups"}, "clusters all proposals in one process"),
+        ({"devices": 2, "sync_batchnorm": True, "device": "cpu"}, "on GPUs alone"),
+    ],
+)
+def test_settings_that_do_not_go_with_several_devices(wrong, said):
+    with pytest.raises(SettingsError, match=said):
+        Settings(pretrained=False, **wrong)
