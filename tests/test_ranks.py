@@ -104,8 +104,9 @@ def together(tmp_path_factory):
     """`rank_work.work` of two processes."""
     out = tmp_path_factory.mktemp("ranks") / "found.npz"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*command, str(HERE / "rank_work.py"), str(out)], check=True, timeout=240,
-                   env=os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"})  # fmt: skip
+    paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(HERE / "rank_work.py"), str(out)], check=True, timeout=240, env=environment)
     return np.load(out)
 
 
@@ -134,6 +135,11 @@ def test_a_step_of_two_is_a_step_of_one(together, alone, case, what):
 @pytest.mark.parametrize("what", ["centroids", "counts", "inertia"])
 def test_kmeans_of_two_is_kmeans_of_one(together, alone, what):
     np.testing.assert_allclose(together[f"kmeans: {what}"], alone[f"kmeans: {what}"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("what", "value"), [("mean", 3.5), ("variance", 7)])
+def test_running_statistics_are_the_mean_of_both(together, alone, what, value):
+    assert together[f"batch norm: {what}"].tolist() == alone[f"batch norm: {what}"].tolist() == [value, value]
 
 
 def test_confusion_of_two_is_confusion_of_one(together, alone):
