@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -107,4 +108,51 @@ def strengths(table: pd.DataFrame, trained: Mapping[str, tuple[float, float]]) -
     for axis in axes[:, 0]:
         axis.set_ylabel("percent")
     axes[0, 0].legend(fontsize=7, loc="lower right")
+    return figure
+
+
+def epoch(measured: Mapping[str, Any], released: float | None = None) -> Figure:
+    """An epoch's phases in a row, above it the floor, below it the authors' release.
+
+    Args:
+        measured: of `benchmark.epoch.measure`.
+        released: ms an image of the authors' release at the same size, on such a machine.
+    """
+    figure, axis = plt.subplots(figsize=(7.2, 2.1), layout="constrained")
+    spent = measured["phases"] | {"between": measured["epoch"] - sum(measured["phases"].values())}
+    names = {"cluster": "cluster both views", "label": "label both", "train": "train"}
+    left = 0.0
+    for number, (name, ms) in enumerate(spent.items()):
+        axis.barh(1, ms, left=left, color=plt.cm.Blues(0.8 - 0.17 * number), label=names.get(name, name))  # type: ignore[attr-defined]
+        left += ms
+    axis.barh(0, measured["floor"], color="0.75")
+    ticks = ["floor: the network alone", "epoch"]
+    if released is not None:
+        axis.barh(2, released, color=PAPER, alpha=0.6)
+        ticks.append("the authors' release")
+    axis.set_yticks(range(len(ticks)), ticks)
+    axis.invert_yaxis()
+    axis.set_xlabel("ms an image and epoch")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8, ncols=4, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+def hours(runs: Mapping[str, pd.DataFrame]) -> Figure:
+    """Hours of a run by number of devices, both on logarithmic axes.
+
+    Args:
+        runs: tables of `benchmark.costs.projected` by what is trained on.
+    """
+    figure, axis = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+    for number, (name, table) in enumerate(runs.items()):
+        axis.plot(table.index, table["hours"], "o-", color=f"C{number}", label=name)
+    axis.set(xscale="log", yscale="log", xlabel="devices", ylabel="hours")
+    axis.set_xticks(ticks := sorted({int(count) for table in runs.values() for count in table.index}), map(str, ticks))
+    axis.minorticks_off()
+    for span, said in ((1, "an hour"), (24, "a day"), (24 * 365, "a year")):
+        axis.axhline(span, color="0.8", linewidth=1, zorder=0)
+        axis.annotate(said, (1, span), xytext=(2, 2), textcoords="offset points", fontsize=8, color="0.5")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8, frameon=False)
     return figure

@@ -366,3 +366,17 @@ def test_an_attempt_does_not_outlive_its_process(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(notebook(tmp_path / "00_a.ipynb", "pass"))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+# -- the notebook that every row of a grid is
+
+
+@pytest.mark.parametrize("method", ["pseudomasks", "supervised"])
+def test_notebook_00_takes_methods_whose_predictions_are_not_k_clusters(method, tmp_path):
+    """Pseudo-masks have a background beside their K clusters; a grid's row ended in 00's last assertion."""
+    clusters = {"pseudomasks": 2, "supervised": 12}[method]
+    given = {"dataset": "scenes", "method": method, "num_clusters": clusters, "runs_root": str(tmp_path / "runs")}
+    given |= {"image_size": 32, "base_size": 32, "train_images": 12, "val_images": 4, "epochs": 1, "threads": 1}
+    given |= {"comus_neighbors": 4, "comus_crop_size": 32} if method == "pseudomasks" else {"batch_size": 6}
+    executed = execute(find("00"), given, tmp_path / "00.ipynb", quiet=True)
+    assert "accuracy" in executed.read_text(encoding="utf-8")
