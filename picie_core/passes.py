@@ -7,22 +7,20 @@ import torch
 from torch import Tensor
 
 from picie_core import ranks
-from picie_core.datasets import Prepared
-from picie_core.methods import Batch, Pass
+from picie_core.feed import Feed
+from picie_core.methods import Pass
 from picie_core.settings import SettingsError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def run(
-    pass_: Pass, data: Prepared, fabric: "Fabric", tick: Callable[[int], None] = lambda images: None
-) -> list[Tensor]:
+def run(pass_: Pass, feed: Feed, fabric: "Fabric", tick: Callable[[int], None] = lambda images: None) -> list[Tensor]:
     """Run one pass of a method over a split: every step, and its backward and optimisers where it learns.
 
     Args:
         pass_: of a method on `fabric.device`.
-        data: the training split.
+        feed: of the training split.
         fabric: device and precision.
         tick: called with the number of images after each step.
 
@@ -33,12 +31,10 @@ def run(
         SettingsError: the last batch is one image too small for batch norm.
     """
     losses: list[Tensor] = []
-    for indices in ranks.batches(pass_.order, pass_.batch_size, len(data)):
-        images = torch.from_numpy(data.images[indices]).to(fabric.device)
-        labels = None if data.labels is None else torch.from_numpy(data.labels[indices]).to(fabric.device)
+    for batch in feed.batches(ranks.batches(pass_.order, pass_.batch_size, len(feed))):
         try:
             with torch.set_grad_enabled(bool(pass_.optimizers)), fabric.autocast():
-                loss = pass_.step(Batch(images, indices, labels, [data.names[i] for i in indices]))
+                loss = pass_.step(batch)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -55,5 +51,5 @@ def run(
             for optimizer in pass_.optimizers:
                 optimizer.step()
             losses.append(loss.detach())
-        tick(len(indices))
+        tick(len(batch.indices))
     return losses

@@ -14,6 +14,7 @@ from torch import Tensor
 from picie_core import metrics, mutual_information, passes, views
 from picie_core.clustering import assign
 from picie_core.datasets import Prepared
+from picie_core.feed import Feed
 from picie_core.methods import Batch
 from picie_core.methods.alternating import Alternating
 from picie_core.methods.iic import Iic
@@ -44,17 +45,17 @@ def follow(method: Alternating, data: Prepared, fabric: Fabric, epochs: int) -> 
         epochs: >= 1.
     """
     k, rule = method.sizes[0], method.settings.label_rule
-    images = _first(method.num_images, data, fabric)
+    images, feed = _first(method.num_images, data, fabric), Feed(data, fabric.device)
     steps, rows, previous = [], [], None
     for epoch in range(epochs):
         for pass_ in method.passes(epoch):
             if pass_.name != "train":
-                passes.run(pass_, data, fabric)
+                passes.run(pass_, feed, fabric)
                 continue
             labels = assign(_features(method, images), method.prototypes(1, k), rule)
             before = _fit(method, images, labels)
             method.train()
-            losses = torch.stack(passes.run(pass_, data, fabric)).tolist()
+            losses = torch.stack(passes.run(pass_, feed, fabric)).tolist()
             steps += [{"epoch": epoch, "step": len(steps) + n, "loss": loss} for n, loss in enumerate(losses)]
             row = {"epoch": epoch, "fit before": before, "fit after": _fit(method, images, labels)}
             current = labels.cpu().numpy()
@@ -77,11 +78,11 @@ def joints(method: Iic, data: Prepared, fabric: Fabric, epochs: int) -> np.ndarr
         `mutual_information.joint` of the first pass' pairs with evaluation's batch norm, before training and after each
         epoch: (epochs + 1, 2T + 1, 2T + 1, K, K).
     """
-    images = _first(method.num_images, data, fabric)
+    images, feed = _first(method.num_images, data, fabric), Feed(data, fabric.device)
     found = [_joint(method, images)]
     for epoch in range(epochs):
         for pass_ in method.passes(epoch):
-            passes.run(pass_, data, fabric)
+            passes.run(pass_, feed, fabric)
         found.append(_joint(method, images))
     return np.stack(found)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from picie_core import checkpoints, devices, evaluation, launcher, lock, passes, places, provenance, ranks, records
 from picie_core.datasets import Prepared, prepare
 from picie_core.errors import WorkbookError
+from picie_core.feed import Feed
 from picie_core.methods import METHODS, Method, Pass
 from picie_core.metrics import score
 from picie_core.progress import Progress
@@ -114,6 +115,7 @@ class _Loop:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
         self.fabric = devices.make_fabric(settings)
         self.device = self.fabric.device
+        self.feed = Feed(train, self.device)
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
         if settings.sync_batchnorm and ranks.count() > 1:
             if self.device.type == "cpu":
@@ -210,7 +212,7 @@ class _Loop:
     def _pass(self, pass_: Pass, phases: dict[str, float], where: str) -> list[Tensor]:
         self.progress.say(f"{where}: {pass_.name}")
         began = time.monotonic()
-        losses = passes.run(pass_, self.train, self.fabric, self._tick)
+        losses = passes.run(pass_, self.feed, self.fabric, self._tick)
         ranks.level(self.method)
         phases[pass_.name] += time.monotonic() - began
         return losses

@@ -25,7 +25,7 @@ LAYERS = (
     "scenes datasets views photometry geometry affine network deeplab dino weights saliency proposals descriptors "
     "clustering laplacian discovery granularity losses mutual_information metrics partitions categories findings seeds "
     "selection records lock progress devices launcher",
-    "methods evaluation passes checkpoints cells retrieval",
+    "methods evaluation feed passes checkpoints cells retrieval",
     "training traces",
     "figures diagrams charts representation objects galleries tables lists protocols published robustness grid "
     "execution segmentation publishing benchmark diagnosis report options cli __main__",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from picie_core import devices, metrics, mutual_information, network, passes, traces, views
 from picie_core.clustering import assign
+from picie_core.feed import Feed
 from picie_core.methods import Batch, Method
 
 EPOCHS = 2
@@ -41,7 +42,7 @@ def trained(method: Method, fabric) -> dict[str, Tensor]:
     """The state after as many epochs that nobody watched."""
     for epoch in range(EPOCHS):
         for pass_ in method.passes(epoch):
-            passes.run(pass_, DATA, fabric)
+            passes.run(pass_, Feed(DATA, fabric.device), fabric)
     return method.state_dict()
 
 

@@ -7,6 +7,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from picie_core import devices, passes, training
+from picie_core.feed import Feed
 from picie_core.methods import METHODS
 from picie_core.settings import Settings
 
@@ -27,12 +28,13 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
     train, _ = training.splits(settings)
     fabric = devices.make_fabric(settings)
     method = METHODS[settings.method](settings, len(train)).to(fabric.device)
+    feed = Feed(train, fabric.device)
     on_gpu = fabric.device.type == "cuda"
     for pass_ in method.passes(0):
-        passes.run(pass_, train, fabric)
+        passes.run(pass_, feed, fabric)
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as watched:
         for pass_ in method.passes(1):
-            passes.run(pass_, train, fabric)
+            passes.run(pass_, feed, fabric)
         if on_gpu:
             torch.cuda.synchronize(fabric.device)
     own = "self_device_time_total" if on_gpu else "self_cpu_time_total"
