@@ -104,15 +104,21 @@ def train(file: Annotated[Path, typer.Argument(help="The settings.yaml of a run.
     \b
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
         -m picie_core train settings.yaml                          a file with devices: 16
+
+    Data and the folder of runs must be the same on all of them.
     """
     from torch.distributed.elastic.multiprocessing.errors import record
 
-    from picie_core import devices, training
-    from picie_core.settings import Settings
+    @record  # so that torchrun knows the reason
+    def make() -> None:
+        from picie_core import devices, training
+        from picie_core.settings import Settings
 
-    settings = Settings.from_yaml(file.read_text(encoding="utf-8"))
-    devices.make_fabric(settings)  # here torchrun's processes find each other
-    record(training.run)(settings)
+        settings = Settings.from_yaml(file.read_text(encoding="utf-8"))
+        devices.make_fabric(settings)  # here torchrun's processes find each other
+        training.run(settings)
+
+    make()
 
 
 @app.command()

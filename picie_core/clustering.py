@@ -207,7 +207,8 @@ def first_centroids(points: Tensor, k: int, iterations: int, seed: int) -> Tenso
         raise ClusteringError(
             f"{n} pixel features cannot make {k} clusters: give at most {n} (num_clusters, num_overclusters, "
             "training_clusters), or more pixels (image_size, train_images, or kmeans_batch_size times "
-            "kmeans_init_batches, whose pixels the first centroids are made of)"
+            "kmeans_init_batches, whose pixels the first centroids are made of; kmeans_points and kmeans_memory may "
+            "keep only a sample of them)"
         )
     on_gpu = points.is_cuda and faiss.get_num_gpus() > 0
     kmeans = faiss.Kmeans(

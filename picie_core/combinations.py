@@ -51,8 +51,9 @@ def problems(s: Any) -> list[str]:
 
 def _of_devices(s: Any) -> list[str]:
     found = []
-    if s.devices > 1 and s.batch_size < s.devices:
-        found.append(f"devices = {s.devices}: batches of {s.batch_size} images leave some without; give a larger one")
+    for name in ("batch_size", "kmeans_batch_size"):
+        if s.devices > 1 and (size := getattr(s, name)) < s.devices:
+            found.append(f"devices = {s.devices}: {name} = {size} leaves some without an image; give a larger one")
     if s.devices > 1 and ":" in s.device:
         found.append(f"device = {s.device!r} is one device, and devices = {s.devices}: give device = 'cuda'")
     if s.devices > 1 and s.method == "pseudomasks":

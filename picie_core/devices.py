@@ -4,6 +4,7 @@ import os
 import platform
 import resource
 import sys
+from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,9 @@ def make_fabric(settings: Settings) -> "Fabric":
     local = int(os.environ["LOCAL_WORLD_SIZE"])
     _share_threads(settings.threads, local)
     nodes = int(os.environ["WORLD_SIZE"]) // local
-    strategy = DDPStrategy(process_group_backend="cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    # a rank that dies is noticed by torchrun; one that waits (for a lock, for data that another prepares) may wait long
+    strategy = DDPStrategy(process_group_backend=backend, timeout=timedelta(days=7))
     fabric = Fabric(accelerator=kind, devices=local, num_nodes=nodes, strategy=strategy, precision=precision)
     fabric.launch()
     return fabric

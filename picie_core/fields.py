@@ -41,6 +41,8 @@ STUDENT = (
     "comus_learning_rate",
     "crop_min_side",
     "batch_size",
+    "devices",
+    "sync_batchnorm",
 )
 """Settings of self-training, which the pseudo-masks that it starts from do not have."""
 
@@ -204,9 +206,7 @@ class Fields(BaseModel):
     devices: int = knob(
         1, "GPUs, or processes that share the threads of a CPU: each has a part of every batch", ge=1, before=1
     )
-    sync_batchnorm: bool = knob(
-        False, "batch norm over the batches of all devices (GPUs only), not over each one's part", before=False
-    )
+    sync_batchnorm: bool = knob(False, "batch norm over whole batches, not each device's part (GPUs)", before=False)
     threads: int = knob(2, "torch's and faiss's on the CPU; another count may change the last bits", ge=1, le=1024)
 
     # transfer: what a trained network is good for (Tables 7 and 8)

@@ -52,22 +52,23 @@ def run(settings: Settings) -> Run:
     """
     train, val = splits(settings)
     folder = run_folder(settings, train, val)
-    with lock.hold(folder) if ranks.number() == 0 else nullcontext():
+    with nullcontext() if ranks.number() or launcher.launched() else lock.hold(folder):
         if ranks.agreed(records.is_done(folder) and not settings.fresh):
             return _loaded(folder)
         if settings.devices == ranks.count():
             if settings.fresh and ranks.number() == 0:
                 _discard(folder)
+            ranks.agreed(True)  # nobody looks for a checkpoint before
             return _Loop(settings, train, val, folder).finish()
-    if ranks.count() > 1:
-        raise ranks.RankError(
-            f"devices = {settings.devices}, and torchrun has started {ranks.count()} processes: give the same number; "
-            f"a run that this one starts from ({settings.method}) is to be made before"
-        )
-    if settings.previous:
-        run(settings.previous)
-    launcher.launch(settings)
-    return _loaded(folder)
+        if ranks.count() > 1:
+            raise ranks.RankError(
+                f"devices = {settings.devices}, and torchrun has started {ranks.count()} processes: give the same "
+                f"number; a run that this one starts from ({settings.method}) is to be made before"
+            )
+        if settings.previous:
+            run(settings.previous)
+        launcher.launch(settings)
+        return _loaded(folder)
 
 
 def splits(settings: Settings) -> tuple[Prepared, Prepared]:
@@ -123,6 +124,7 @@ class _Loop:
             torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.method)
         self.writes = ranks.number() == 0
         self.scored = val.labels is not None
+        ranks.own(len(val))  # refused now, not after an epoch
         self.epochs = settings.own_epochs if self.method.learns else 0
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -250,6 +252,12 @@ class _Loop:
         if self.settings.previous:
             self.method.start_from(run(self.settings.previous).weights())
         found = records.load_checkpoint(self.folder)
+        done = found[1]["epochs_done"] if found else 0
+        if int(ranks.total(torch.tensor(done))) != done * ranks.count():
+            raise ranks.RankError(
+                f"the processes of this run see different checkpoints in {self.folder}: runs_root must be one folder "
+                "that all machines share"
+            )
         if found is None:
             return 0
         tensors, counters = found

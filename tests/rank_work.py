@@ -15,6 +15,7 @@ from picie_core import devices, evaluation, losses, ranks, training
 from picie_core.classes import VOID
 from picie_core.clustering import MiniBatchKMeans
 from picie_core.methods import METHODS, Batch
+from picie_core.methods.method import Means
 
 CASES = {
     "picie": {"balance": "inverse"},
@@ -62,13 +63,24 @@ def lesson(name, root):
 
 def clustering():
     """K-means of nine batches of points, the first three the first centroids'."""
-    points = np.random.default_rng(3).normal(size=(9, 40, 6)) + 4 * np.eye(6)[np.arange(40) % 3]
-    kmeans = MiniBatchKMeans(3, 3, 2, 10, 0)
+    points = np.random.default_rng(3).normal(size=(9, 41, 6)) + 4 * np.eye(6)[np.arange(41) % 3]
+    kmeans, sampled = MiniBatchKMeans(3, 3, 2, 10, 0), MiniBatchKMeans(3, 9, 2, 10, 0, sample=20)
     for batch in points:
-        part = np.array_split(batch, ranks.count())[ranks.number()]
-        kmeans.add(torch.from_numpy(part))
+        part = torch.from_numpy(np.array_split(batch, ranks.count())[ranks.number()])
+        kmeans.add(part)
+        sampled.add(part)
     centroids, inertia = kmeans.finish()
-    return {"centroids": centroids.numpy(), "counts": kmeans.counts.numpy(), "inertia": np.float64(inertia)}
+    sampled.finish()
+    found = {"centroids": centroids.numpy(), "counts": kmeans.counts.numpy(), "inertia": np.float64(inertia)}
+    return found | {"pixels behind a sample": sampled.counts.sum().numpy()}
+
+
+def recorded():
+    """The mean of a loss over batches, of which each process adds its share."""
+    means = Means()
+    for images, value in ((4, 1.0), (4, 3.0), (2, 8.0)):
+        means.add({"loss": torch.tensor(value / ranks.count())}, images // ranks.count())
+    return {"mean": np.float64(means.values()["loss"])}
 
 
 def scoring(root):
@@ -95,6 +107,7 @@ def work(root):
     shrink()
     found = {f"{name}: {key}": value for name in CASES for key, value in lesson(name, root).items()}
     found |= {f"kmeans: {key}": value for key, value in clustering().items()}
+    found |= {f"recorded: {key}": value for key, value in recorded().items()}
     found |= {f"batch norm: {key}": value for key, value in batch_norm().items()}
     return found | scoring(root)
 

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "picie_core"
 
 # A module, or a folder of modules, in each layer.
 LAYERS = (
-    "places files provenance ranks precision settings fields knobs combinations recipes classes draws allocator "
+    "places files provenance ranks precision tether settings fields knobs combinations recipes classes draws allocator "
     "suggestions errors",
     "scenes datasets views photometry geometry affine network deeplab dino weights saliency proposals descriptors "
     "clustering laplacian discovery granularity losses mutual_information metrics partitions categories findings seeds "

@@ -1,6 +1,7 @@
 """`benchmark`: what it measures is there and adds up; how long anything takes is no matter of a test."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,11 +68,19 @@ def test_a_configuration_that_does_not_run_is_named_and_not_the_floor(settings, 
 
 
 def test_growth_is_the_slope_between_sizes(settings, monkeypatch):
-    monkeypatch.setattr(epoch, "timed", lambda run: (None, {}, 3.0 if run.train_images < 300 else 6.0))
+    def timed(run):
+        made = SimpleNamespace(result={"train": {"images": min(run.train_images, there)}})
+        return made, {}, 3.0 if run.train_images < 300 else 6.0
+
+    there = 1000
+    monkeypatch.setattr(epoch, "timed", timed)
     found = growth.measure(settings, quick=True)
     assert found["seconds"] == {"100": 0.3, "200": 0.6, "400": 2.4}
     assert found["slopes"] == pytest.approx([3.0, 9.0])
     assert "slopes apart                      200 %" in text(growth.lines(found))
+    there = 367
+    with pytest.raises(SettingsError, match="growth needs 400 images, and scenes has 367"):
+        growth.measure(settings, quick=True)
 
 
 def test_memory_is_that_of_a_process_of_its_own(tmp_path):
@@ -80,6 +89,11 @@ def test_memory_is_that_of_a_process_of_its_own(tmp_path):
     assert found["peak"]["1024"] > 100
     assert "peak, 1024 MB of views kept" in text(memory.lines(found))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_says_why(tmp_path, capfd):
+    with pytest.raises(memory.MeasureError, match="batch norm needs more than one value"):
+        memory.measure(tiny(tmp_path, batch_size=1, train_images=2), quick=True)
 
 
 def test_loading_decodes_prepares_and_reads_the_same_photographs(settings, monkeypatch):

@@ -1,10 +1,13 @@
 """`ranks` and `launcher`: several processes compute what one would, and die together."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -132,9 +135,17 @@ def test_a_step_of_two_is_a_step_of_one(together, alone, case, what):
     np.testing.assert_allclose(two, one, rtol=1e-9, atol=1e-9 * np.abs(one).max())
 
 
-@pytest.mark.parametrize("what", ["centroids", "counts", "inertia"])
+@pytest.mark.parametrize("what", ["centroids", "counts", "inertia", "pixels behind a sample"])
 def test_kmeans_of_two_is_kmeans_of_one(together, alone, what):
     np.testing.assert_allclose(together[f"kmeans: {what}"], alone[f"kmeans: {what}"], rtol=1e-9)
+
+
+def test_a_sample_stands_for_every_pixel(alone):
+    assert alone["kmeans: pixels behind a sample"] == pytest.approx(9 * 41)
+
+
+def test_recorded_losses_are_of_whole_batches(together, alone):
+    assert together["recorded: mean"] == alone["recorded: mean"] == pytest.approx((4 * 1 + 4 * 3 + 2 * 8) / 10)
 
 
 @pytest.mark.parametrize(("what", "value"), [("mean", 3.5), ("variance", 7)])
@@ -189,7 +200,7 @@ def test_a_run_of_two_processes_whose_second_dies(tmp_path):
         "RankError: the process of device 1 of 2 was killed by SIGKILL. All 2 processes were stopped"
         in said.read_text()
     )
-    assert "the same call again goes on from there" in said.read_text()
+    assert "the same call (without fresh=True) goes on from there" in said.read_text()
     assert wait_for(lambda: all(gone(pid) for pid in pids.values()), 10)
     assert not records.is_done(folder)
     kept = records.load_checkpoint(folder)[1]["epochs_done"]
@@ -200,14 +211,66 @@ def test_a_run_of_two_processes_whose_second_dies(tmp_path):
     undisturbed = training.run(settings.replace(runs_root=tmp_path / "undisturbed"))
     assert outcome(taken_up) == outcome(undisturbed)
     assert taken_up.result["val"]["images"] == 4
+    sizes = [size for size in taken_up.progress.columns if size.startswith("cluster_sizes")]
+    assert len(sizes) == 2
+    for column in sizes:  # of all pixels, not of one rank's
+        assert sum(json.loads(str(taken_up.progress[column].iloc[-1]))) == 8 * 16 * 16
     assert taken_up.confusion.sum() == undisturbed.confusion.sum() > 0
     assert training.run(settings).folder == taken_up.folder  # loaded: no process is started
 
 
+def test_processes_end_with_whoever_started_them(tmp_path):
+    settings = tiny(tmp_path / "runs", devices=2, epochs=500, **FOR_TWO)
+    script = tmp_path / "start.py"
+    script.write_text(
+        "import sys, pathlib; from picie_core import settings, training;"
+        "training.run(settings.Settings.from_yaml(pathlib.Path(sys.argv[1]).read_text()))"
+    )
+    file = tmp_path / "settings.yaml"
+    file.write_text(settings.to_yaml())
+    parent = subprocess.Popen([sys.executable, str(script), str(file)])
+    folder = training.run_folder(settings, *training.splits(settings))
+    wait_for(lambda: records.load_checkpoint(folder) or parent.poll() is not None)
+    pids = ranks_of(parent)
+    assert sorted(pids) == [0, 1]
+    parent.kill()
+    parent.wait()
+    assert wait_for(lambda: all(gone(pid) for pid in pids.values()), 30)
+
+
 def test_an_error_of_the_processes_is_the_callers(tmp_path):
-    settings = tiny(tmp_path, devices=2, **FOR_TWO | {"kmeans_batch_size": 1})
-    with pytest.raises(ranks.RankError, match="has 4 for 8 batches: give fewer devices"):
+    settings = tiny(tmp_path, devices=2, **FOR_TWO | {"kmeans_batch_size": 2, "train_images": 5})
+    with pytest.raises(ranks.RankError) as caught:
         training.run(settings)
+    assert re.fullmatch(
+        r"the process of device 0 of 2 failed: RankError: of 5 images in batches of 2, device 0 of 2 has 2 for 3 "
+        r"batches: give fewer devices, or a larger batch_size or kmeans_batch_size\. All 2 processes were stopped; the "
+        r"last checkpoint is kept, and the same call \(without fresh=True\) goes on from there",
+        str(caught.value),
+    )
+
+
+def test_a_machine_with_fewer_gpus_is_refused_before_anything_starts(monkeypatch):
+    monkeypatch.setattr(launcher.subprocess, "Popen", lambda *a, **k: pytest.fail("something was started"))
+    with pytest.raises(SettingsError, match=f"devices = 99, and this machine shows {torch.cuda.device_count()} GPUs"):
+        launcher.launch(Settings(pretrained=False, devices=99, batch_size=99, device="cuda"))
+
+
+def failure(rank, status, seconds, message):
+    return SimpleNamespace(local_rank=rank, exitcode=status, timestamp=seconds, message=message)
+
+
+@pytest.mark.parametrize(
+    ("failures", "said"),
+    [
+        ([failure(0, 1, 5, "peer is gone"), failure(1, -9, 5, "")], "device 1 of 2 was killed by SIGKILL"),
+        ([failure(0, -15, 4, "peer is gone"), failure(1, -9, 5, "")], "device 1 of 2 was killed by SIGKILL"),
+        ([failure(0, 1, 5, "peer is gone"), failure(1, 2, 5, {"message": "X: no"})], "device 1 of 2 failed: X: no"),
+        ([failure(0, 1, 6, "peer is gone"), failure(1, 1, 5, "a bug")], "device 1 of 2 failed: a bug"),
+    ],
+)
+def test_the_failure_that_the_others_followed_from_is_named(failures, said):
+    assert launcher._cause(failures, 2) == f"the process of {said}"
 
 
 def test_ctrl_c_stops_the_processes(monkeypatch):
@@ -240,10 +303,18 @@ def test_processes_that_nobody_asked_for_are_refused(tmp_path, as_rank):
     ranks_agreed.undo()
 
 
+def test_pseudo_masks_before_self_training_are_made_by_one_process():
+    settings = Settings(method="comus", dataset="closeups", devices=2, comus_iterations=2)
+    assert settings.previous.devices == 2
+    assert settings.previous.previous.method == "pseudomasks"
+    assert settings.previous.previous.devices == 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"devices": 32}, "batches of 16 images leave some without"),
+        ({"devices": 32}, "batch_size = 16 leaves some without an image"),
+        ({"devices": 4, "kmeans_batch_size": 2}, "kmeans_batch_size = 2 leaves some without an image"),
         ({"devices": 2, "device": "cuda:1"}, "is one device, and devices = 2"),
         ({"devices": 2, "method": "pseudomasks", "dataset": "closeups"}, "clusters all proposals in one process"),
         ({"devices": 2, "sync_batchnorm": True, "device": "cpu"}, "on GPUs alone"),

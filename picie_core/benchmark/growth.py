@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from picie_core.benchmark import epoch
-from picie_core.settings import Settings
+from picie_core.settings import Settings, SettingsError
 
 COUNTS = (6000, 12_000, 32_000)
 FEW = (100, 200, 400)
@@ -18,6 +18,9 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
         settings: of the run; sizes and counts are replaced.
         quick: a few hundred images.
 
+    Raises:
+        SettingsError: the data set has fewer images.
+
     Returns:
         `seconds`: of an epoch without scoring, by number of images; `slopes`: ms that each further image costs, between
         one number and the next.
@@ -25,7 +28,10 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
     seconds = {}
     for count in FEW if quick else COUNTS:
         run = settings.replace(image_size=64, base_size=64, train_images=count, val_images=2, epochs=2)
-        seconds[count] = epoch.timed(run)[-1] * count / 1000
+        made, _, ms = epoch.timed(run)
+        if (there := made.result["train"]["images"]) < count:
+            raise SettingsError(f"growth needs {count} images, and {run.dataset} has {there}: give dataset=scenes")
+        seconds[count] = ms * count / 1000
     slopes = [1000 * (seconds[b] - seconds[a]) / (b - a) for a, b in pairwise(seconds)]
     return {"seconds": {str(count): value for count, value in seconds.items()}, "slopes": slopes}
 

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from picie_core import records, training
+from picie_core.errors import WorkbookError
 from picie_core.settings import Settings
+
+
+class MeasureError(WorkbookError, RuntimeError):
+    """Something that could not be measured; the message says why."""
 
 
 def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
@@ -28,7 +33,10 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
             run = settings.replace(runs_root=Path(root), views_memory=views, epochs=1)
             file = Path(root) / "settings.yaml"
             file.write_text(run.to_yaml(), encoding="utf-8")
-            subprocess.run([sys.executable, "-m", "picie_core", "train", str(file)], check=True, capture_output=True)
+            command = [sys.executable, "-m", "picie_core", "train", str(file)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise MeasureError(f"the run whose memory was to be measured failed: {done.stderr.strip()[-500:]}")
             made = records.load(training.run_folder(run, *training.splits(run)))
             peaks[str(views)] = max(made.progress["peak_memory_mb"].tolist())
     train, _ = training.splits(settings)

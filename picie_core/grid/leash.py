@@ -6,16 +6,12 @@ within a second that its parent is no more.) So nothing goes on writing that nob
 """
 
 import json
-import os
 import sys
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from picie_core import tether
 from picie_core.errors import WorkbookError
 
 NOTEBOOK = "00_run"
@@ -26,7 +22,7 @@ DONE, FAILED, DIED = 0, 2, 75
 
 def main(spec: Mapping[str, Any]) -> int:
     """Execute the notebook; the exit status."""
-    threading.Thread(target=_end_with_starter, daemon=True).start()
+    tether.hold(DIED)
     from picie_core import execution  # seconds of import, for which a grid that starts nothing need not wait
 
     try:
@@ -38,14 +34,6 @@ def main(spec: Mapping[str, Any]) -> int:
         sys.stderr.write(f"{error}\n")
         return FAILED
     return DONE
-
-
-def _end_with_starter() -> None:
-    os.read(sys.stdin.fileno(), 1)
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-    os._exit(DIED)
 
 
 if __name__ == "__main__":

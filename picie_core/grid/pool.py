@@ -17,8 +17,8 @@ Told = Callable[[Job, Failure | None], None]
 def slots(jobs: Collection[Job], workers: int | None, gpus: str | None) -> list[str | None]:
     """A slot for each worker: the graphics card it uses, or None.
 
-    Without a number of workers: one for each card, else as many as the cores allow at the jobs' `threads`. (How many
-    there are changes no result: `threads` is a setting of the run.)
+    Without a number of workers: one for each card, or one where jobs have several devices, else as many as the cores
+    allow at the jobs' `threads`. (How many there are changes no result: `threads` is a setting of the run.)
 
     Args:
         jobs: of the grid.
@@ -26,15 +26,18 @@ def slots(jobs: Collection[Job], workers: int | None, gpus: str | None) -> list[
         gpus: numbers of graphics cards, `0,1`.
 
     Raises:
-        GridError: cards that are no numbers.
+        GridError: cards that are no numbers, or jobs of several devices.
     """
+    several = max((job.settings.devices for job in jobs), default=1)
+    if several > 1 and gpus is not None:
+        raise GridError(f"--gpus {gpus}: each job gets one card, and devices = {several}; leave --gpus out")
     if gpus is not None:
         cards = [card.strip() for card in gpus.split(",")]
         if not all(card.isdecimal() for card in cards):
             raise GridError(f"--gpus {gpus}: expected the numbers of graphics cards, such as 0,1")
         return [cards[i % len(cards)] for i in range(workers or len(cards))]
     threads = max((job.settings.threads for job in jobs), default=1)
-    return [None] * (workers or max(1, (os.cpu_count() or 1) // threads))
+    return [None] * (workers or (1 if several > 1 else max(1, (os.cpu_count() or 1) // threads)))
 
 
 def crowded(jobs: Collection[Job], slots: Sequence[str | None]) -> str:

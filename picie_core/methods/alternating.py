@@ -34,6 +34,7 @@ class Alternating(Method):
         self.network = network.build(settings)
         self.optimizers["network"] = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.sizes = sizes
+        self.together = len(sizes)
         self.views = clustered
         self.passes_an_epoch = len(self.views) + 2
         self.pictures = views.Views(settings, num_images)

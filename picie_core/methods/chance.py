@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from picie_core import draws
+from picie_core import draws, ranks
 from picie_core.clustering import scores
 from picie_core.methods.method import Method
 from picie_core.settings import Settings
@@ -43,7 +43,8 @@ class Random(Method):
 
     def __init__(self, settings: Settings, num_images: int) -> None:
         super().__init__(settings, num_images)
-        self._generator = torch.Generator().manual_seed(draws.seed((settings.seed, "random partition")))
+        key = (settings.seed, "random partition", *([ranks.number()] if ranks.count() > 1 else []))
+        self._generator = torch.Generator().manual_seed(draws.seed(key))
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
         """Uniform scores, (B, K, S, S), drawn batch after batch from the run's seed."""

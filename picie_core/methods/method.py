@@ -101,6 +101,9 @@ class Method(nn.Module):
     clusters_at_the_end: bool = True
     """Whether `closing_passes` clusters anew; not where a method predicts by a classifier of its own."""
 
+    together: int = 1
+    """How many clusterings of the same pixels are made at a time, and share `kmeans_memory`."""
+
     final_prototypes: Tensor | None
     """(K, D) of the final clustering; None before it."""
 
@@ -173,7 +176,7 @@ class Method(nn.Module):
             s.kmeans_iterations,
             draws.seed((s.seed, "kmeans", k, *key)),
             s.kmeans_points and math.ceil(s.kmeans_points * k / first),
-            s.kmeans_memory and s.kmeans_memory * 2**20,
+            s.kmeans_memory and s.kmeans_memory * 2**20 // self.together,
         )
 
     def clustering_pass(self, name: str, step: Callable[[Batch], None], *key: int | str) -> Pass:

@@ -28,7 +28,7 @@ def test_the_exit_status(monkeypatch, capsys, error, status):
         if error:
             raise error
 
-    monkeypatch.setattr(leash, "_end_with_starter", lambda: None)  # pytest's standard input is no leash
+    monkeypatch.setattr(leash.tether, "hold", lambda status: None)  # pytest's standard input is no leash
     monkeypatch.setattr(execution, "execute", execute)
     assert leash.main(SPEC) == status
     assert asked == [("00_run", {"seed": 2}, "out.ipynb")]
