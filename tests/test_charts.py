@@ -74,3 +74,24 @@ def test_by_epoch_has_a_line_a_run_and_dashes_the_normalised_ones():
     assert [line.get_linestyle() for line in lines] == ["-", "--", "-"]
     assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
     assert lines[0].get_xydata().tolist() == [[1, 5], [2, 7]]  # epochs count from 1
+
+
+def test_an_epochs_phases_lie_end_to_end_below_the_floor_and_above_the_release():
+    measured = {"phases": {"cluster": 2.0, "label": 1.0, "train": 4.0}, "epoch": 8.0, "floor": 6.0}
+    (axis,) = charts.epoch(measured, released=20.0).axes
+    bars = {round(bar.get_y() + bar.get_height() / 2): [] for bar in axis.patches}
+    for bar in axis.patches:
+        bars[round(bar.get_y() + bar.get_height() / 2)].append((bar.get_x(), bar.get_width()))
+    assert bars == {0: [(0, 6)], 1: [(0, 2), (2, 1), (3, 4), (7, 1)], 2: [(0, 20)]}
+    assert [tick.get_text() for tick in axis.get_yticklabels()][-1] == "the authors' release"
+    (axis,) = charts.epoch(measured).axes
+    assert len(axis.get_yticks()) == 2
+
+
+def test_hours_fall_along_the_devices():
+    runs = {name: pd.DataFrame({"hours": [8.0, 1.0]}, index=pd.Index([1, 8], name="devices")) for name in "ab"}
+    (axis,) = charts.hours(runs).axes
+    drawn = [line for line in axis.lines if line.get_marker() == "o"]
+    assert [line.get_label() for line in drawn] == ["a", "b"]
+    np.testing.assert_array_equal(drawn[0].get_xydata(), [[1, 8], [8, 1]])
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")

@@ -196,3 +196,40 @@ def test_flatten_keeps_each_pixels_channels_together():
     flat = clustering.flatten(maps)
     assert flat.dtype == torch.float32
     assert flat[:5].tolist() == [[0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7, 11], [12, 16, 20]]
+
+
+# -- what the first k-means may take
+
+
+@pytest.mark.parametrize(("memory", "kept"), [(None, 60), (10**6, 60), (2 * 4 * 4 * 3 * 7, 7), (1, 1)])
+def test_the_first_points_keep_to_their_memory(memory, kept):
+    """Three batches of points of four numbers, each held twice."""
+    kmeans = MiniBatchKMeans(1, 3, 1, 5, 0, memory=memory)
+    for _ in range(2):
+        kmeans.add(torch.randn(60, 4))
+    assert [len(points) for points in kmeans._first_points] == [kept, kept]
+    kmeans.add(torch.randn(60, 4))
+    kmeans.finish()
+    assert kmeans.counts.tolist() == [pytest.approx(180)]  # those kept stand for the others
+
+
+def test_clusterings_made_together_share_the_memory(tmp_path):
+    from tiny_runs import tiny
+
+    from picie_core.methods import METHODS
+
+    one = METHODS["picie"](tiny(tmp_path, kmeans_memory=6), 8)
+    two = METHODS["picie"](tiny(tmp_path, kmeans_memory=6, num_overclusters=9), 8)
+    assert one.kmeans(5, "x").memory == 2 * two.kmeans(5, "x").memory == 6 * 2**20
+
+
+def test_distances_are_held_in_parts(monkeypatch):
+    points = torch.randn(500, 6, generator=torch.Generator().manual_seed(1))
+    whole = MiniBatchKMeans(4, 1, 1, 5, 0)
+    whole.add(points)
+    monkeypatch.setattr(clustering, "_DISTANCES", 4 * 37)  # 37 points at a time
+    parts = MiniBatchKMeans(4, 1, 1, 5, 0)
+    parts.add(points)
+    torch.testing.assert_close(parts.finish()[0], whole.finish()[0])
+    assert parts.finish()[1] == pytest.approx(whole.finish()[1])
+    assert parts.counts.tolist() == whole.counts.tolist()

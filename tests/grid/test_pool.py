@@ -180,6 +180,15 @@ def test_without_a_number_the_cores_are_shared_out(prepared, monkeypatch):
     assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 1
 
 
+def test_jobs_of_several_devices_run_one_at_a_time_and_take_all_cards(prepared, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    jobs = prepared(1, 2, threads=1, devices=2, batch_size=4)
+    assert pool.slots(jobs, None, None) == [None]
+    assert pool.slots(jobs, 3, None) == [None] * 3
+    with pytest.raises(GridError, match="each job gets one card, and devices = 2; leave --gpus out"):
+        pool.slots(jobs, None, "0,1")
+
+
 @pytest.mark.parametrize(
     ("slots", "threads", "said"),
     [
