@@ -138,16 +138,18 @@ def epoch(measured: Mapping[str, Any], released: float | None = None) -> Figure:
     return figure
 
 
-def hours(runs: Mapping[str, pd.DataFrame]) -> Figure:
+def hours(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Hours of a run by number of devices, both on logarithmic axes.
 
     Args:
         runs: tables of `benchmark.costs.projected` by what is trained on.
+        title: what one device takes, and whether anybody has measured it.
     """
     figure, axis = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
     for number, (name, table) in enumerate(runs.items()):
         axis.plot(table.index, table["hours"], "o-", color=f"C{number}", label=name)
     axis.set(xscale="log", yscale="log", xlabel="devices", ylabel="hours")
+    axis.set_title(title, fontsize=9)
     axis.set_xticks(ticks := sorted({int(count) for table in runs.values() for count in table.index}), map(str, ticks))
     axis.minorticks_off()
     for span, said in ((1, "an hour"), (24, "a day"), (24 * 365, "a year")):

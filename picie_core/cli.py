@@ -277,7 +277,7 @@ def doctor() -> None:
 def main() -> None:
     """The command, with errors as messages: a person's mistake is not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for talkative in ("papermill", "faiss"):  # hidden files, and the libraries it did not find
+    for talkative in ("papermill", "faiss", "lightning_fabric"):  # hidden files, libraries not found, a banner
         logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
         app()

@@ -12,7 +12,7 @@ import faiss
 import torch
 import torch.distributed as dist
 
-from picie_core import allocator, provenance
+from picie_core import allocator, provenance, ranks
 from picie_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": str(device),
+        "devices": ranks.count(),
         "gpu": gpu,
         "commit": provenance.commit(),
     }

@@ -119,8 +119,17 @@ class Settings(Fields):
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
-        """What `to_yaml` wrote, value by value, nothing resolved anew; a field added since has its `before`."""
-        record = yaml.safe_load(text)
+        """What `to_yaml` wrote, value by value, nothing resolved anew; a field added since has its `before`.
+
+        Raises:
+            SettingsError: the text is something else.
+        """
+        try:
+            record = yaml.safe_load(text)
+        except yaml.YAMLError:
+            record = None
+        if not isinstance(record, dict) or not {"settings", "sources"} <= set(record):
+            raise SettingsError("this is no settings file of a run: expected settings.yaml of a run folder")
         older = {name: extra["before"] for name, f in cls.model_fields.items() if "before" in (extra := knobs.extra(f))}
         settings = cls(**(older | record["settings"]))
         settings._sources = dict.fromkeys(older, "before") | record["sources"]

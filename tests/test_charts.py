@@ -90,7 +90,8 @@ def test_an_epochs_phases_lie_end_to_end_below_the_floor_and_above_the_release()
 
 def test_hours_fall_along_the_devices():
     runs = {name: pd.DataFrame({"hours": [8.0, 1.0]}, index=pd.Index([1, 8], name="devices")) for name in "ab"}
-    (axis,) = charts.hours(runs).axes
+    (axis,) = charts.hours(runs, "1 ms, estimated").axes
+    assert axis.get_title() == "1 ms, estimated"
     drawn = [line for line in axis.lines if line.get_marker() == "o"]
     assert [line.get_label() for line in drawn] == ["a", "b"]
     np.testing.assert_array_equal(drawn[0].get_xydata(), [[1, 8], [8, 1]])
