@@ -121,9 +121,9 @@ def epoch(measured: Mapping[str, Any], released: float | None = None) -> Figure:
     figure, axis = plt.subplots(figsize=(7.2, 2.1), layout="constrained")
     spent = measured["phases"] | {"between": measured["epoch"] - sum(measured["phases"].values())}
     names = {"cluster": "cluster both views", "label": "label both", "train": "train"}
-    left = 0.0
+    left, blues = 0.0, plt.get_cmap("Blues")
     for number, (name, ms) in enumerate(spent.items()):
-        axis.barh(1, ms, left=left, color=plt.cm.Blues(0.8 - 0.17 * number), label=names.get(name, name))  # type: ignore[attr-defined]
+        axis.barh(1, ms, left=left, color=blues(0.8 - 0.17 * number), label=names.get(name, name))
         left += ms
     axis.barh(0, measured["floor"], color="0.75")
     ticks = ["floor: the network alone", "epoch"]

@@ -1,5 +1,6 @@
 """Mini-batch k-means over pixel features, the prototypes it ends with, and the labels they give."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import faiss
@@ -57,6 +58,26 @@ def flatten(features: Tensor) -> Tensor:
     return raised(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]))
 
 
+def nearest(points: Tensor, centroids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Squared distance to, and number of, the nearest centroid of each point, in parts in the points' order.
+
+    No copy of the points is made, and of their distances to every centroid no more than 64 MB at a time: at full size
+    they are many gigabytes.
+
+    Args:
+        points: (n, D) float32.
+        centroids: (k, D) float32.
+
+    Yields:
+        Of up to 2^24 / k points, |x - mu|^2, (m,) float32, at least 0, and the numbers 0..k-1, (m,) int64.
+    """
+    for some in points.split(max(1, _DISTANCES // len(centroids))):
+        inner = torch.addmm(centroids.square().sum(dim=1), some, centroids.T, alpha=-2)
+        squared, numbers = inner.min(dim=1)
+        squared += torch.linalg.vector_norm(some, dim=1).square()
+        yield squared.clamp(min=0), numbers
+
+
 @dataclass
 class MiniBatchKMeans:
     """Mini-batch k-means (Sculley 2010) as the release runs it: k-means on the first batches, then running means.
@@ -106,9 +127,9 @@ class MiniBatchKMeans:
                 self._begin()
             return
         with torch.autocast(points.device.type, enabled=False):  # sums of millions of points need float32
-            nearest = self._nearest(points, self.centroids)
-            ones = points.new_zeros(len(points), self.k).scatter_(1, nearest[:, None], 1.0)
-            self._group.append((torch.bincount(nearest, minlength=self.k).double(), ones.T @ points))
+            numbers = self._count(points, self.centroids)
+            ones = points.new_zeros(len(points), self.k).scatter_(1, numbers[:, None], 1.0)
+            self._group.append((torch.bincount(numbers, minlength=self.k).double(), ones.T @ points))
         if len(self._group) == self.update_batches:
             self._move()
 
@@ -140,7 +161,7 @@ class MiniBatchKMeans:
                 found = points.new_empty(self.k, points.shape[1])
             del everywhere
             self.centroids = ranks.same(found)
-            counts = torch.bincount(self._nearest(points, self.centroids), minlength=self.k).double()
+            counts = torch.bincount(self._count(points, self.centroids), minlength=self.k).double()
         self.counts = ranks.total(counts * (self._offered / len(points)))  # a sampled pixel stands for the others
 
     def _move(self) -> None:
@@ -166,16 +187,12 @@ class MiniBatchKMeans:
         rows = draws.generator(key).choice(len(points), keep, replace=False)
         return points[torch.from_numpy(rows).to(points.device)]
 
-    def _nearest(self, points: Tensor, centroids: Tensor) -> Tensor:
-        """Nearest centroid of each point, (n,). No copy of the points is made, and of their distances to every centroid
-        no more than 64 MB at a time: at full size they are many gigabytes."""
+    def _count(self, points: Tensor, centroids: Tensor) -> Tensor:
+        """Nearest centroid of each point, (n,); the distances are added to the inertia."""
         found = []
-        for some in points.split(max(1, _DISTANCES // self.k)):
-            squared = torch.addmm(centroids.square().sum(dim=1), some, centroids.T, alpha=-2)
-            distance, nearest = squared.min(dim=1)
-            distance += torch.linalg.vector_norm(some, dim=1).square()
-            self._squared = self._squared + distance.clamp(min=0).sum().double()  # on its device: nobody waits
-            found.append(nearest)
+        for squared, numbers in nearest(points, centroids):
+            self._squared = self._squared + squared.sum().double()  # on its device: nobody waits
+            found.append(numbers)
         self._seen += len(points)
         return torch.cat(found)
 

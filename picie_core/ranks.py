@@ -100,7 +100,7 @@ def gathered(rows: Tensor) -> Tensor:
     padded[: len(rows)] = rows
     parts = [torch.empty_like(padded) for _ in sizes] if number() == 0 else None
     dist.gather(padded, parts)
-    return rows if parts is None else torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+    return rows if parts is None else torch.cat([sent[:size] for sent, size in zip(parts, sizes, strict=True)])
 
 
 def same(tensor: Tensor) -> Tensor:

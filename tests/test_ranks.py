@@ -158,10 +158,23 @@ def test_confusion_of_two_is_confusion_of_one(together, alone):
     np.testing.assert_array_equal(together["confusion"], alone["confusion"])
 
 
+# --- whole runs -----------------------------------------------------------------------------------------------------
+
+
 FOR_TWO = {"image_size": 64, "base_size": 64, "kmeans_batch_size": 4}  # a part of a batch is enough for batch norm
 
 
-# --- whole runs -----------------------------------------------------------------------------------------------------
+def started(settings, folder, **streams):
+    """`picie train` of settings in a process of its own, once it has written a checkpoint, its run's folder, and its
+    ranks' processes."""
+    file = folder / "settings.yaml"
+    file.write_text(settings.to_yaml())
+    parent = subprocess.Popen([sys.executable, "-m", "picie_core", "train", str(file)], **streams)
+    run_folder = training.run_folder(settings, *training.splits(settings))
+    wait_for(lambda: records.load_checkpoint(run_folder) or parent.poll() is not None)
+    pids = ranks_of(parent)
+    assert sorted(pids) == [0, 1]
+    return parent, run_folder, pids
 
 
 def ranks_of(process):
@@ -181,25 +194,12 @@ def test_a_run_of_two_processes_whose_second_dies(tmp_path):
     """Killed in the middle: the other is stopped and the reason said within a minute; taken up, it ends as if nothing
     had happened."""
     settings = tiny(tmp_path / "killed", devices=2, epochs=4, **FOR_TWO)
-    file = tmp_path / "settings.yaml"
-    file.write_text(settings.to_yaml())
-    script = (
-        "import sys, pathlib; from picie_core import settings, training;"
-        "training.run(settings.Settings.from_yaml(pathlib.Path(sys.argv[1]).read_text()))"
-    )
     said = tmp_path / "said"
     with said.open("w") as stream:
-        parent = subprocess.Popen([sys.executable, "-c", script, str(file)], stderr=stream)
-    folder = training.run_folder(settings, *training.splits(settings))
-    wait_for(lambda: records.load_checkpoint(folder) or parent.poll() is not None)
-    pids = ranks_of(parent)
-    assert sorted(pids) == [0, 1]
+        parent, folder, pids = started(settings, tmp_path, stderr=stream)
     os.kill(pids[1], signal.SIGKILL)
-    assert parent.wait(60) == 1
-    assert (
-        "RankError: the process of device 1 of 2 was killed by SIGKILL. All 2 processes were stopped"
-        in said.read_text()
-    )
+    assert parent.wait(60) == 2
+    assert "picie: the process of device 1 of 2 was killed by SIGKILL. All 2 processes were stopped" in said.read_text()
     assert "the same call (without fresh=True) goes on from there" in said.read_text()
     assert wait_for(lambda: all(gone(pid) for pid in pids.values()), 10)
     assert not records.is_done(folder)
@@ -221,18 +221,7 @@ def test_a_run_of_two_processes_whose_second_dies(tmp_path):
 
 def test_processes_end_with_whoever_started_them(tmp_path):
     settings = tiny(tmp_path / "runs", devices=2, epochs=500, **FOR_TWO)
-    script = tmp_path / "start.py"
-    script.write_text(
-        "import sys, pathlib; from picie_core import settings, training;"
-        "training.run(settings.Settings.from_yaml(pathlib.Path(sys.argv[1]).read_text()))"
-    )
-    file = tmp_path / "settings.yaml"
-    file.write_text(settings.to_yaml())
-    parent = subprocess.Popen([sys.executable, str(script), str(file)])
-    folder = training.run_folder(settings, *training.splits(settings))
-    wait_for(lambda: records.load_checkpoint(folder) or parent.poll() is not None)
-    pids = ranks_of(parent)
-    assert sorted(pids) == [0, 1]
+    parent, _, pids = started(settings, tmp_path)
     parent.kill()
     parent.wait()
     assert wait_for(lambda: all(gone(pid) for pid in pids.values()), 30)
@@ -294,13 +283,20 @@ def test_ctrl_c_stops_the_processes(monkeypatch):
     assert made[0].calls == ["wait None", "terminate", f"wait {launcher.GRACE_SECONDS}"]
 
 
-def test_processes_that_nobody_asked_for_are_refused(tmp_path, as_rank):
+def test_processes_that_nobody_asked_for_are_refused(tmp_path, as_rank, monkeypatch):
     as_rank(1, 2)
-    ranks_agreed = pytest.MonkeyPatch()
-    ranks_agreed.setattr(ranks, "agreed", lambda answer: answer)
-    with ranks_agreed.context(), pytest.raises(ranks.RankError, match="devices = 1, and torchrun has started 2"):
+    monkeypatch.setattr(ranks, "agreed", lambda answer: answer)
+    with pytest.raises(ranks.RankError, match="devices = 1, and torchrun has started 2"):
         training.run(tiny(tmp_path))
-    ranks_agreed.undo()
+
+
+def test_checkpoints_that_only_some_ranks_see_are_refused(tmp_path, as_rank, monkeypatch):
+    """One machine has its own disk: its ranks would begin anew while the others go on."""
+    as_rank(0, 2)
+    monkeypatch.setattr(ranks, "total", lambda done: done + 3)  # the other rank has done 3 epochs, this one none
+    mine = SimpleNamespace(settings=tiny(tmp_path), folder=tmp_path)
+    with pytest.raises(ranks.RankError, match="runs_root must be one folder that all machines share"):
+        training._Loop._resume(mine)
 
 
 def test_pseudo_masks_before_self_training_are_made_by_one_process():

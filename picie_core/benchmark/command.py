@@ -54,16 +54,20 @@ def bench(
         f"{settings.method}, {settings.image_size} x {settings.image_size}, batch {settings.batch_size}, "
         f"{settings.threads} threads, precision {settings.precision}, {machine['gpu'] or machine['device']}"
     )
-    modules = {"kmeans": kmeans, "loading": loading, "memory": memory, "profile": profile, "growth": growth}
+    modules = {
+        Part.EPOCH: epoch,
+        Part.KMEANS: kmeans,
+        Part.LOADING: loading,
+        Part.MEMORY: memory,
+        Part.PROFILE: profile,
+        Part.GROWTH: growth,
+    }
     found = {}
     for part in chosen:
         typer.echo(f"\n{part}")
-        if part == Part.EPOCH:
-            found[part.value], lines = (result := epoch.measure(settings, quick, beside or ())), epoch.lines(result)
-        else:
-            module = modules[part.value]
-            found[part.value], lines = (result := module.measure(settings, quick)), module.lines(result)
-        for line in lines:
+        more = {"beside": beside or ()} if part == Part.EPOCH else {}
+        found[part.value] = modules[part].measure(settings, quick, **more)
+        for line in modules[part].lines(found[part.value]):
             typer.echo(line)
     if out:
         places = {"data_root": None, "runs_root": None, "weights_file": None}

@@ -69,20 +69,16 @@ def _lloyd(points: Tensor, k: int, iterations: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     centroids = points[torch.randperm(len(points), generator=generator)[:k].to(points.device)]
     for _ in range(iterations):
-        nearest = torch.addmm(centroids.square().sum(dim=1), points, centroids.T, alpha=-2).argmin(dim=1)
-        sums = torch.zeros_like(centroids).index_add_(0, nearest, points)
-        n = torch.bincount(nearest, minlength=k)[:, None]
+        numbers = torch.cat([some for _, some in clustering.nearest(points, centroids)])
+        sums = torch.zeros_like(centroids).index_add_(0, numbers, points)
+        n = torch.bincount(numbers, minlength=k)[:, None]
         centroids = torch.where(n > 0, sums / n.clamp(min=1), centroids)
     return centroids
 
 
 def _inertia(points: Tensor, centroids: Tensor) -> float:
     """Mean squared distance of the points to their nearest centroid."""
-    total = 0.0
-    for some in points.split(2**16):
-        squared = torch.addmm(centroids.square().sum(dim=1), some, centroids.T, alpha=-2).amin(dim=1)
-        total += float((squared + some.square().sum(dim=1)).sum())
-    return total / len(points)
+    return sum(float(squared.sum()) for squared, _ in clustering.nearest(points, centroids)) / len(points)
 
 
 def _wait(device: torch.device) -> None:
