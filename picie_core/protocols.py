@@ -6,39 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from picie_core import categories, evaluation, metrics, objects, partitions, provenance, seeds, tables, training
+from picie_core import categories, evaluation, metrics, objects, partitions, provenance, records, tables, training
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
-from picie_core.datasets.problems import Unlabelled
+from picie_core.datasets.problems import DataError, Unlabelled
 from picie_core.records import Run
-
-PROTOCOLS = {
-    "mean_iou": "mIoU, all classes", "mean_iou, objects": "mIoU, objects",
-    "mean_iou, objects, majority vote": "mIoU, objects, by vote",
-}  # fmt: skip
-"""Scores by which methods that know stuff and those that know objects can be compared, by `records.tidy`'s names."""
-
-
-def table(tidy: pd.DataFrame) -> pd.DataFrame:
-    """The same runs by PiCIE's and by COMUS's protocol.
-
-    Args:
-        tidy: rows of `records.tidy`, of runs on data with things and stuff.
-
-    Returns:
-        A row for each configuration: method, settings (the explicit ones), the mean over seeds of each of `PROTOCOLS`,
-        percent, seeds, runs (see `provenance`); best by objects first.
-    """
-    rows = []
-    for digest, group in tables.latest(tidy).groupby("digest", sort=False):
-        method = str(group["method"].iloc[0])
-        row: dict[str, Any] = {"method": tables.NAMES.get(method, method)}
-        for metric, name in PROTOCOLS.items():
-            row[name] = seeds.spread(group.loc[group["metric"] == metric, "value"].tolist()).mean
-        numbers = sorted(set(group["seed"].tolist()))
-        row |= {"seeds": len(numbers), "settings": min(group["explicit"].map(tables.words), key=len)}
-        rows.append(row | {provenance.COLUMN: provenance.behind((str(digest), seed) for seed in numbers)})
-    return pd.DataFrame(rows).sort_values("mIoU, objects", ascending=False, ignore_index=True)
 
 
 def iou(matrix: np.ndarray, table: ClassTable) -> np.ndarray:
@@ -50,6 +22,34 @@ def iou(matrix: np.ndarray, table: ClassTable) -> np.ndarray:
     """
     counts = partitions.objects(matrix, table.things)
     return metrics.score(counts, metrics.match_iou(counts)).iou
+
+
+def by_kind(runs: Mapping[str, Run]) -> pd.DataFrame:
+    """The IoU of the background and of each thing, where every cluster takes the one that it overlaps best (by IoU).
+
+    So that a method is not judged by how many clusters it has for stuff; what was taught the classes keeps its own.
+
+    Args:
+        runs: finished, scored on one data set with things and stuff, by the name of their column.
+
+    Returns:
+        Columns kind, one for each run, percent, and runs (see `provenance`).
+
+    Raises:
+        Unlabelled: a run was not scored.
+        DataError: its classes are all things, or all stuff.
+    """
+    columns: dict[str, Any] = {}
+    for name, run in runs.items():
+        found = records.every_score(run)
+        if run.classes is None:
+            raise Unlabelled(f"the run in {run.folder}", "what is an object and what background is not known")
+        if ", objects" not in found:
+            raise DataError(f"{run.settings.dataset} has no things, or nothing else: give a data set that has both")
+        things = [run.classes.names[c] for c in sorted(run.classes.things)]
+        best = found.get(", objects, majority vote", found[", objects"])
+        columns |= {"kind": ["background", *things], name: best.iou}
+    return pd.DataFrame(columns).assign(**{provenance.COLUMN: tables.behind(runs.values())})
 
 
 def discovered(runs: Mapping[str, Run], data: Prepared) -> pd.DataFrame:

@@ -156,13 +156,26 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
             "explicit": json.dumps(explicit, sort_keys=True),
             "digest": digest(s),
         }
-        for suffix, scores in _every_score(run).items():
+        for suffix, scores in every_score(run).items():
             rows.append(common | {"metric": f"accuracy{suffix}", "value": scores.accuracy})
             rows.append(common | {"metric": f"mean_iou{suffix}", "value": scores.mean_iou})
         for metric in ("accuracy", "mean_iou"):
             if (value := run.result.get(f"{metric}_clustered")) is not None:
                 rows.append(common | {"metric": f"{metric}, clustered", "value": value})
     return pd.DataFrame(rows, columns=TIDY)
+
+
+def every_score(run: Run) -> dict[str, Scores]:
+    """The scores of a run by what is added to a metric's name (see `tidy`), "" for those that count; {} unlabelled."""
+    if run.scores is None or run.confusion is None:
+        return {}
+    matchings = [] if run.settings.method in TAUGHT else list(MATCHINGS.items())[1:]
+    found = {"": run.scores} | {f", {name}": score(run.confusion, match(run.confusion)) for name, match in matchings}
+    if run.classes and run.classes.things and run.classes.stuff:
+        parts = things_and_stuff(run.confusion, run.classes, classes_of(run.settings, run.confusion))
+        found |= {f", {part} ({definition})": scores for (part, definition), scores in parts.items()}
+        found |= _scores_of_objects(run.settings, run.confusion, run.classes.things)
+    return found
 
 
 def digest(settings: Settings) -> str:
@@ -256,19 +269,6 @@ def drop_checkpoint(folder: Path) -> None:
     """Remove what a finished run does not need."""
     for name in ("checkpoint", "checkpoint.old", "checkpoint.new"):
         shutil.rmtree(folder / name, ignore_errors=True)
-
-
-def _every_score(run: Run) -> dict[str, Scores]:
-    """What is added to a metric's name -> scores of a run, "" for those that count."""
-    if run.scores is None or run.confusion is None:
-        return {}
-    matchings = [] if run.settings.method in TAUGHT else list(MATCHINGS.items())[1:]
-    found = {"": run.scores} | {f", {name}": score(run.confusion, match(run.confusion)) for name, match in matchings}
-    if run.classes and run.classes.things and run.classes.stuff:
-        parts = things_and_stuff(run.confusion, run.classes, classes_of(run.settings, run.confusion))
-        found |= {f", {part} ({definition})": scores for (part, definition), scores in parts.items()}
-        found |= _scores_of_objects(run.settings, run.confusion, run.classes.things)
-    return found
 
 
 def _scores_of_objects(settings: Settings, matrix: np.ndarray, things: frozenset[int]) -> dict[str, Scores]:

@@ -53,19 +53,23 @@ def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.
     Returns:
         Columns row, seeds, then for each score: ours (mean ± sd [95 % interval]), paper; and verdict, on mIoU or, where
         that is not shown, the first (see `published.verdict`): `not run`, `other data`, ...; empty where nothing is
-        published; runs (see `provenance`).
+        published; runs (see `provenance`). A grid of which nothing is published has neither paper nor verdict.
     """
     found = []
     ours = {name: scores(grid, tidy, METRICS[name]) for name in shown}
     main = "mIoU" if "mIoU" in shown else shown[0]
+    printed = any(row.published for row in grid.rows)
     for row in grid.rows:
         values = {name: list(ours[name][row.name].values()) for name in shown}
         line: dict[str, Any] = {"row": row.name, "seeds": ", ".join(map(str, ours[main][row.name])) or "not run"}
         for name in shown:
             line[name] = tables.mean_and_interval(values[name])
-            line[f"{name}, paper"] = number(row, name)
-        judged = published.verdict(values[main], line[f"{main}, paper"], _same_data(row)) if row.published else ""
-        found.append(line | {"verdict": judged, provenance.COLUMN: _behind(ours[main], row)})
+            if printed:
+                line[f"{name}, paper"] = number(row, name)
+        if printed:
+            judged = row.published and published.verdict(values[main], line[f"{main}, paper"], _same_data(row))
+            line["verdict"] = judged or ""
+        found.append(line | {provenance.COLUMN: _behind(ours[main], row)})
     return pd.DataFrame(found)
 
 
