@@ -61,7 +61,8 @@ def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.
     printed = any(row.published for row in grid.rows)
     for row in grid.rows:
         values = {name: list(ours[name][row.name].values()) for name in shown}
-        line: dict[str, Any] = {"row": row.name, "seeds": ", ".join(map(str, ours[main][row.name])) or "not run"}
+        run = ", ".join(map(str, sorted(ours[main][row.name])))
+        line: dict[str, Any] = {"row": row.name, "seeds": run or "not run"}
         for name in shown:
             line[name] = tables.mean_and_interval(values[name])
             if printed:
