@@ -350,7 +350,7 @@ def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_
     status, out, _ = picie("demo")
     folder = home / "reports" / "local" / "scenes"
     names = ["00_run", "01_data", "02_baselines", "03_picie", "04_main_results", "05_ablations", "06_tta_robustness"]
-    names += ["07_representation", "08_qualitative", "09_comus", "10_costs"]
+    names += ["07_representation", "08_qualitative", "09_comus", "10_costs", "11_pixels_or_objects"]
     assert [name.removesuffix(".ipynb") for name, _, _ in made] == names
     closeups = folder.with_name("closeups")  # which 09 is of
     of = [closeups if name.startswith("09") else folder for name, _, _ in made]
