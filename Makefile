@@ -18,7 +18,7 @@ READY   := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test site lab bench check lock clean
+.PHONY: help setup demo fast test site lab bench check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ setup: $(READY) ## make .venv from requirements.lock (every target below does so
 
 demo: $(READY) ## run the numbered notebooks on the embedded scenes; ends with the results table
 	@$(BIN)/picie demo
+
+fast: $(READY) ## the tests but for those marked slow: two or three minutes on 2 cores
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" tests
 
 test: check ## run everything CI checks: lint, types, tests, and the notebooks against their committed outputs
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests

@@ -84,6 +84,7 @@ def reference(w: dict[str, torch.Tensor], x: torch.Tensor, borrows: bool) -> lis
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_basnet_against_its_layers_one_by_one():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -83,6 +83,7 @@ def test_growth_is_the_slope_between_sizes(settings, monkeypatch):
         growth.measure(settings, quick=True)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own(tmp_path):
     found = memory.measure(tiny(tmp_path, image_size=64, base_size=64, kmeans_batch_size=4), quick=True)
     assert found["prepared"] == 8 * 64 * 64 * 3 / 2**20
@@ -91,6 +92,7 @@ def test_memory_is_that_of_a_process_of_its_own(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_why(tmp_path, capfd):
     with pytest.raises(memory.MeasureError, match="batch norm needs more than one value"):
         memory.measure(tiny(tmp_path, batch_size=1, train_images=2), quick=True)

@@ -274,6 +274,7 @@ def test_prepare_of_photographs_may_leave_out_what_is_damaged(picie, tmp_path):
 # -- run
 
 
+@pytest.mark.slow
 def test_run_executes_a_notebook_on_tiny_scenes_from_anywhere(home, tmp_path):
     words = [word for setting in TINY for word in ("-p", setting)]
     main = "from picie_core.cli import main; main()"

@@ -292,6 +292,7 @@ def test_deeplab_is_torchvisions_up_to_the_classifier():
         assert torch.allclose(theirs(images)["out"], logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_deeplab_is_self_trained(tmp_path):
     finished = run(comus(tmp_path, comus_network="deeplabv3", comus_epochs=1, comus_learning_rate=1e-3))
     start = deeplab.build(finished.settings)
@@ -316,6 +317,7 @@ def test_a_backbone_from_a_file(tmp_path):
     assert torch.equal(deeplab.build(settings).backbone.layer4[2].conv3.weight, weights["layer4.2.conv3.weight"])
 
 
+@pytest.mark.slow
 def test_the_backbones_file_is_part_of_the_key_and_is_not_needed_once_trained(tmp_path):
     """Other weights are another run; a finished run has its own."""
     file = tmp_path / "resnet50.pth"

@@ -372,6 +372,7 @@ def test_an_attempt_does_not_outlive_its_process(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["pseudomasks", "supervised"])
+@pytest.mark.slow
 def test_notebook_00_takes_methods_whose_predictions_are_not_k_clusters(method, tmp_path):
     """Pseudo-masks have a background beside their K clusters; a grid's row ended in 00's last assertion."""
     clusters = {"pseudomasks": 2, "supervised": 12}[method]

@@ -212,6 +212,7 @@ SIGNAL = {
 }
 
 
+@pytest.mark.slow
 def test_the_hook_takes_noise_out_and_leaves_the_rest(tmp_path):
     for name, (where, metadata) in (NOISE | SIGNAL).items():
         notebook = sound()

@@ -123,12 +123,14 @@ def alone(tmp_path_factory):
         return rank_work.work(tmp_path_factory.mktemp("alone"))
 
 
+@pytest.mark.slow
 def test_two_processes_found_each_other(together):
     assert together["ranks"] == 2
 
 
 @pytest.mark.parametrize("case", rank_work.CASES)
 @pytest.mark.parametrize("what", ["loss", "gradients"])
+@pytest.mark.slow
 def test_a_step_of_two_is_a_step_of_one(together, alone, case, what):
     two, one = together[f"{case}: {what}"], alone[f"{case}: {what}"]
     assert np.abs(one).max() > 1e-6
@@ -136,6 +138,7 @@ def test_a_step_of_two_is_a_step_of_one(together, alone, case, what):
 
 
 @pytest.mark.parametrize("what", ["centroids", "counts", "inertia", "pixels behind a sample"])
+@pytest.mark.slow
 def test_kmeans_of_two_is_kmeans_of_one(together, alone, what):
     np.testing.assert_allclose(together[f"kmeans: {what}"], alone[f"kmeans: {what}"], rtol=1e-9)
 
@@ -144,15 +147,18 @@ def test_a_sample_stands_for_every_pixel(alone):
     assert alone["kmeans: pixels behind a sample"] == pytest.approx(9 * 41)
 
 
+@pytest.mark.slow
 def test_recorded_losses_are_of_whole_batches(together, alone):
     assert together["recorded: mean"] == alone["recorded: mean"] == pytest.approx((4 * 1 + 4 * 3 + 2 * 8) / 10)
 
 
 @pytest.mark.parametrize(("what", "value"), [("mean", 3.5), ("variance", 7)])
+@pytest.mark.slow
 def test_running_statistics_are_the_mean_of_both(together, alone, what, value):
     assert together[f"batch norm: {what}"].tolist() == alone[f"batch norm: {what}"].tolist() == [value, value]
 
 
+@pytest.mark.slow
 def test_confusion_of_two_is_confusion_of_one(together, alone):
     assert alone["confusion"].sum() > 0
     np.testing.assert_array_equal(together["confusion"], alone["confusion"])
@@ -190,6 +196,7 @@ def ranks_of(process):
     return found
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_whose_second_dies(tmp_path):
     """Killed in the middle: the other is stopped and the reason said within a minute; taken up, it ends as if nothing
     had happened."""
@@ -219,6 +226,7 @@ def test_a_run_of_two_processes_whose_second_dies(tmp_path):
     assert training.run(settings).folder == taken_up.folder  # loaded: no process is started
 
 
+@pytest.mark.slow
 def test_processes_end_with_whoever_started_them(tmp_path):
     settings = tiny(tmp_path / "runs", devices=2, epochs=500, **FOR_TWO)
     parent, _, pids = started(settings, tmp_path)
@@ -227,6 +235,7 @@ def test_processes_end_with_whoever_started_them(tmp_path):
     assert wait_for(lambda: all(gone(pid) for pid in pids.values()), 30)
 
 
+@pytest.mark.slow
 def test_an_error_of_the_processes_is_the_callers(tmp_path):
     settings = tiny(tmp_path, devices=2, **FOR_TWO | {"kmeans_batch_size": 2, "train_images": 5})
     with pytest.raises(ranks.RankError) as caught:

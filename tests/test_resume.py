@@ -103,6 +103,7 @@ def test_other_methods_keep_their_state_too(tmp_path, monkeypatch, whole, change
     assert outcome(run(tiny(tmp_path, **changes))) == whole(**changes)
 
 
+@pytest.mark.slow
 def test_the_real_network_too(tmp_path):
     """Convolutions in channels-last, Adam on all of resnet18: what the small network might hide."""
     killed(tiny(tmp_path / "killed", epochs=2), "train", 3, small=False)

@@ -94,6 +94,7 @@ def test_fresh_that_is_interrupted_leaves_no_old_result(tmp_path, monkeypatch):
     assert outcome(run(tiny(tmp_path))) == expected
 
 
+@pytest.mark.slow
 def test_two_runs_are_equal_bit_for_bit_also_in_two_processes(tmp_path, trained):
     assert outcome(run(tiny(tmp_path / "here"))) == outcome(trained)
     answers, barrier = PROCESSES.Queue(), PROCESSES.Barrier(1)

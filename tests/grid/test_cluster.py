@@ -47,6 +47,7 @@ def use_stub(script):
     job.COMMAND = [sys.executable, script]
 
 
+@pytest.mark.slow
 def test_jobs_are_done_fail_and_die_as_on_one_machine(scheduler, prepared, stub):
     folders = prepared(1, 2, 90, 91, 92)
     told = work(scheduler, stub, folders)

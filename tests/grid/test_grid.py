@@ -45,6 +45,7 @@ def jobs_of(grid):
     return [p.pid for p in psutil.Process(grid.pid).children() if "picie_core.grid.leash" in p.cmdline()]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_jobs_and_kernels_and_the_same_call_goes_on(grid_file, tmp_path, monkeypatch):
     file, runs = grid_file({"a": {"epochs": 4000}}), tmp_path / "runs"  # it is not to end by itself
     monkeypatch.setenv("PICIE_RUNS", str(runs))
@@ -61,6 +62,7 @@ def test_ctrl_c_ends_jobs_and_kernels_and_the_same_call_goes_on(grid_file, tmp_p
     assert "waiting  a, seed 1: " in ended(picie(file, "--status", runs=runs))[1]
 
 
+@pytest.mark.slow
 def test_a_killed_job_is_taken_up_and_changes_no_result(grid_file, tmp_path, monkeypatch):
     file = grid_file({"a": {"epochs": 6}, "b": {"recipe": "paper"}})
     runs = tmp_path / "runs"

@@ -145,6 +145,7 @@ pool.work(plan.prepare(plan.read(Path(sys.argv[2]))), [None], lambda *a: None)
 """
 
 
+@pytest.mark.slow
 def test_jobs_end_with_the_grid_that_is_killed(grid_file, stub, tmp_path):
     file = grid_file({"a": {}}, (93,))
     folder = next(iter(plan.prepare(plan.read(file)).values()))
