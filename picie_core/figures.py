@@ -231,17 +231,19 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
     for name, run in runs.items():
         if run.confusion is None:
             raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
-        rows[name] = list(in_class_colors(_clusters(run, data.images[chosen]), run.confusion, data.classes))
+        rows[name] = list(in_class_colors(clusters_of(run, data, chosen), run.confusion, data.classes))
     rows["ground truth"] = list(paint(data.labels[chosen], data.classes.colors))
     return legend(panels(rows, width=1.3), data.classes)
 
 
 @torch.no_grad()
-def _clusters(run: Run, images: np.ndarray) -> np.ndarray:
-    """The clusters of a run's score, (B, S, S), for uint8 images (B, S, S, 3)."""
+def clusters_of(run: Run, data: Prepared, numbers: np.ndarray) -> np.ndarray:
+    """The clusters of a run's score, (B, S, S) int64, on the images of a split that have these numbers, (B,)."""
     method, fabric = training.restore(run)
-    pixels = views.plain(torch.from_numpy(images).to(fabric.device), run.settings.image_size)
-    return evaluation.predict(method.logits(pixels)["final"].float(), images.shape[1:3]).cpu().numpy()
+    images = data.images[numbers]
+    pixels = views.plain(torch.from_numpy(images).to(fabric.device), images.shape[1])
+    found = method.predict(pixels, [data.names[number] for number in numbers])["final"]
+    return evaluation.predict(found.float(), images.shape[1:3]).cpu().numpy()
 
 
 def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Figure:

@@ -219,12 +219,7 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 7) -> Figure:
     labels, table = _labelled(data)
     rows = {"image": list(data.images[chosen])}
     for name, run in runs.items():
-        method, fabric = training.restore(run)
-        pixels = views.plain(torch.from_numpy(data.images[chosen]).to(fabric.device), data.images[0].shape[0])
-        with torch.no_grad():
-            logits = method.predict(pixels, [data.names[i] for i in chosen])["final"].float()
-        clusters = evaluation.predict(logits, data.images[0].shape[:2]).cpu().numpy()
-        rows[name] = list(figures.paint(clusters, _palette(run, table)))
+        rows[name] = list(figures.paint(figures.clusters_of(run, data, chosen), _palette(run, table)))
     rows["ground truth"] = list(truth(labels[chosen], table))
     return figures.panels(rows, width=1.3)
 

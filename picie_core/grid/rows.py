@@ -67,9 +67,10 @@ def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.
             line[name] = tables.mean_and_interval(values[name])
             if printed:
                 line[f"{name}, paper"] = number(row, name)
-        if printed:
-            judged = row.published and published.verdict(values[main], line[f"{main}, paper"], _same_data(row))
-            line["verdict"] = judged or ""
+        if row.published:
+            line["verdict"] = published.verdict(values[main], number(row, main), _same_data(row))
+        elif printed:
+            line["verdict"] = ""
         found.append(line | {provenance.COLUMN: _behind(ours[main], row)})
     return pd.DataFrame(found)
 
