@@ -49,7 +49,7 @@ setup: $(READY) ## make .venv from requirements.lock (every target below does so
 demo: $(READY) ## run the numbered notebooks on the embedded scenes; ends with the results table
 	@$(BIN)/picie demo
 
-fast: $(READY) ## the tests but for those marked slow: two or three minutes on 2 cores
+fast: $(READY) ## the tests but for those marked slow: three minutes on 2 cores
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" tests
 
 test: check ## run everything CI checks: lint, types, tests, and the notebooks against their committed outputs

@@ -71,7 +71,7 @@ def run(
     picie run 00 -p method=untrained -p overrides={}      none of them does
     """
     from picie_core import execution
-    from picie_core.publishing import local_folder
+    from picie_core.report.publishing import local_folder
 
     file = execution.find(notebook)
     given = dict(options.pair(text) for text in parameter or [])
@@ -126,12 +126,13 @@ def demo() -> None:
     """Execute the numbered notebooks on the embedded scenes. Ends with the results and a report of all of them.
 
     \b
-    picie demo          about 20 minutes on 2 cores, no data, no GPU
+    picie demo          about 25 minutes on 2 cores, no data, no GPU
     """
-    from picie_core import execution, files, lists, records, tables
+    from picie_core import execution, files, records, tables
     from picie_core.report import folder as report_folder
     from picie_core.report import outputs
     from picie_core.settings import Settings
+    from picie_core.tables import lists
 
     folders = {}
     for file in execution.numbered():
@@ -160,7 +161,8 @@ def results(
     picie results
     picie results -p dataset=camvid -p epochs=4 --out camvid.csv
     """
-    from picie_core import lists, places, records, tables
+    from picie_core import places, records, tables
+    from picie_core.tables import lists
 
     wanted = options.settings(parameter)
     runs = [
@@ -237,7 +239,7 @@ def publish(
     picie publish camvid
     picie publish scenes picie-predictions
     """
-    from picie_core import publishing
+    from picie_core.report import publishing
 
     for file in publishing.publish(dataset, name or None):
         typer.echo(str(file))

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from picie_core import draws, ranks
+from picie_core import draws
+from picie_core.devices.precision import raised
 from picie_core.errors import WorkbookError
-from picie_core.precision import raised
+from picie_core.processes import ranks
 
 _DISTANCES = 2**24
 """So many distances of points to centroids are held at a time."""

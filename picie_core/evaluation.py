@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from picie_core import metrics, ranks, views
+from picie_core import metrics, views
 from picie_core.datasets import Prepared
 from picie_core.datasets.problems import Unlabelled
 from picie_core.methods import Method
+from picie_core.processes import ranks
 
 
 def predict(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
-from picie_core.geometry import Geometry
-from picie_core.photometry import Photometry
+from picie_core.views.geometry import Geometry
+from picie_core.views.photometry import Photometry
 
 
 def photometric(image: Tensor, p: Photometry, i: int) -> Tensor:

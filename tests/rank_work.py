@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from tiny_runs import shrink, tiny
 
-from picie_core import devices, evaluation, losses, ranks, training
+from picie_core import devices, evaluation, losses, training
 from picie_core.classes import VOID
 from picie_core.clustering import MiniBatchKMeans
 from picie_core.methods import METHODS, Batch
 from picie_core.methods.method import Means
+from picie_core.processes import ranks
 
 CASES = {
     "picie": {"balance": "inverse"},

@@ -17,9 +17,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from picie_core import cli, execution, figures, lists, options, publishing, records, tables
+from picie_core import cli, execution, figures, options, records, tables
 from picie_core.datasets import DATASETS
+from picie_core.report import publishing
 from picie_core.settings import Settings
+from picie_core.tables import lists
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = sorted(command.name or command.callback.__name__ for command in cli.app.registered_commands)

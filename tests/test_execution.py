@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-from processes import gone, wait_for
+from children import gone, wait_for
 
 from picie_core import execution
 from picie_core.execution import NotebookError, execute, find, parameters_of, route

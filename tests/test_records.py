@@ -20,7 +20,7 @@ from tiny_runs import die, watch_disk
 
 from picie_core import classes, records
 from picie_core.metrics import majority, majority_iou, match_iou, score
-from picie_core.partitions import objects, things_and_stuff
+from picie_core.metrics.partitions import objects, things_and_stuff
 from picie_core.settings import Settings
 
 # A forked process dies as a whole where it is told to; it neither draws with torch nor comes back.

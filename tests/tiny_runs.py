@@ -11,8 +11,9 @@ import numpy as np
 import torchvision
 from torch import nn
 
-from picie_core import passes, training
+from picie_core import training
 from picie_core.settings import Settings
+from picie_core.training import passes
 
 TINY = {
     "image_size": 32,

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from picie_core import devices, passes, training
-from picie_core.feed import Feed
+from picie_core import devices, training
 from picie_core.methods import METHODS
 from picie_core.settings import Settings
+from picie_core.training import passes
+from picie_core.training.feed import Feed
 
 SHOWN = 8
 

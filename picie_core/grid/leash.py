@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from picie_core import tether
 from picie_core.errors import WorkbookError
+from picie_core.processes import tether
 
 NOTEBOOK = "00_run"
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from picie_core import lock, records
+from picie_core import records
 from picie_core.grid.job import FAILURE
 from picie_core.grid.leash import NOTEBOOK
 from picie_core.grid.plan import Job
+from picie_core.processes import lock
 from picie_core.training import run_folder, splits
 
 STATES = ("done", "running", "failed", "waiting")

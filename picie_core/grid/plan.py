@@ -7,11 +7,12 @@ from typing import Any
 
 import yaml
 
-from picie_core import network, places, published, records, suggestions
+from picie_core import network, places, records, suggestions
 from picie_core.datasets import DataError
 from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, chance
 from picie_core.settings import TAUGHT, Settings, SettingsError, parse
+from picie_core.tables import published
 from picie_core.training import run_folder, splits
 
 FIELDS = ("title", "about", "base", "seeds", "rows")

@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from picie_core import provenance, published, records, seeds, tables
+from picie_core import provenance, records, tables
 from picie_core.grid.plan import Grid, Row
+from picie_core.metrics import seeds
 from picie_core.settings import Settings
+from picie_core.tables import published
 
 METRICS = {
     "accuracy": "accuracy", "mIoU": "mean_iou",

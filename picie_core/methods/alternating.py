@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from picie_core import draws, losses, network, ranks, views
+from picie_core import draws, losses, network, views
 from picie_core.clustering import assign, check_in_use, flatten, label_dtype, scores
 from picie_core.methods.method import Batch, Means, Method, Pass
+from picie_core.processes import ranks
 from picie_core.settings import Settings
 
 Clustering = tuple[int, int]

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from picie_core import draws, ranks
+from picie_core import draws
 from picie_core.clustering import scores
 from picie_core.methods.method import Method
+from picie_core.processes import ranks
 from picie_core.settings import Settings
 
 

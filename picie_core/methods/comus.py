@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from picie_core import deeplab, discovery, proposals, views
+from picie_core import discovery, views
+from picie_core.discovery import proposals
 from picie_core.methods.method import Batch
 from picie_core.methods.supervised import Supervised
+from picie_core.network import deeplab
 from picie_core.settings import Settings
 
 

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from picie_core import affine, draws, mutual_information, network, views
+from picie_core import draws, network, views
 from picie_core.classes import VOID
+from picie_core.devices.precision import raised
+from picie_core.losses import mutual_information
 from picie_core.methods.method import Batch, Means, Method, Pass
-from picie_core.precision import raised
 from picie_core.settings import Settings, SettingsError
+from picie_core.views import affine
 
 
 class Iic(Method):

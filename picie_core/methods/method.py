@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from picie_core import draws, ranks, views
+from picie_core import draws, views
 from picie_core.clustering import MiniBatchKMeans, flatten, scores
+from picie_core.processes import ranks
 from picie_core.settings import Settings
 
 

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from picie_core import descriptors, dino, discovery, draws, proposals, saliency, views
+from picie_core import discovery, draws, saliency, views
+from picie_core.discovery import descriptors, proposals
 from picie_core.methods.method import Batch, Method, Pass
+from picie_core.network import dino
 from picie_core.settings import Settings
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from picie_core import draws, losses, network, views
 from picie_core.classes import VOID
+from picie_core.devices.precision import raised
 from picie_core.methods.method import Batch, Method, Pass
-from picie_core.precision import raised
 from picie_core.settings import Settings, SettingsError
 
 

@@ -65,7 +65,8 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
         wanted: the runs that tables name.
         page: the folder of the page, from which files are linked.
     """
-    from picie_core import lists, records  # they bring torch, which the report of committed outputs does without
+    from picie_core import records
+    from picie_core.tables import lists  # they bring torch, which the report of committed outputs does without
 
     every: dict[Key, list[Run]] = {}
     for run in records.finished(places.runs_root()):

@@ -4,7 +4,7 @@
 `ready` reads masks that somebody else made.
 """
 
-from picie_core import dino
+from picie_core.network import dino
 from picie_core.saliency import attention, basnet, contrast, lost, ready
 from picie_core.saliency.interface import Saliency, masks, scaled
 from picie_core.settings import Settings

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from picie_core import dino
+from picie_core.network import dino
 from picie_core.saliency.interface import OfPatches
 
 MASS = 0.6

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from picie_core import views, weights
+from picie_core import views
+from picie_core.network import weights
 from picie_core.saliency.interface import Saliency
 from picie_core.settings import Settings
 

@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from picie_core import dino
+from picie_core.network import dino
 from picie_core.saliency.interface import OfPatches
 
 CANDIDATES = 100

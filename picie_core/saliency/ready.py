@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from picie_core import weights
 from picie_core.classes import VOID
 from picie_core.datasets import decoding, framing, preparing, registry
 from picie_core.datasets.listing import IMAGE_SUFFIXES, FileItem, MissingFolders
 from picie_core.datasets.problems import DataError, Unusable
+from picie_core.network import weights
 from picie_core.saliency.interface import Saliency
 from picie_core.settings import Settings, SettingsError
 

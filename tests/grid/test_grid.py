@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import gone, wait_for
+from children import gone, wait_for
 from tiny_runs import outcome
 
 from picie_core import records, training

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from children import gone, wait_for
 from grid_stubs import starts
-from processes import gone, wait_for
 
 from picie_core import records
 from picie_core.grid import ledger, plan, pool

@@ -1,0 +1,82 @@
+"""Where a run is computed: the fabric that knows device and precision, the threads, and the memory that was used."""
+
+import os
+import platform
+import resource
+import sys
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import faiss
+import torch
+import torch.distributed as dist
+
+from picie_core import provenance
+from picie_core.devices import allocator
+from picie_core.processes import ranks
+from picie_core.settings import Settings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
+"""Whose versions a run records."""
+
+
+def make_fabric(settings: Settings) -> "Fabric":
+    """Device and precision of a run; also puts threads and memory in place, for this process.
+
+    In a process that torchrun has started (`launcher`), it also waits for the others: from then on this is one of
+    several ranks, with a device of its own (`ranks`).
+    """
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    allocator.keep_freed_memory()
+    kind, _, number = settings.device.partition(":")
+    precision = "bf16-mixed" if settings.precision == "bf16" else "32-true"
+    if not dist.is_torchelastic_launched():
+        _share_threads(settings.threads, 1)
+        devices: Any = [int(number)] if number else 1
+        return Fabric(accelerator=kind, devices=devices, precision=precision)
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    _share_threads(settings.threads, local)
+    nodes = int(os.environ["WORLD_SIZE"]) // local
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    # a rank that dies is noticed by torchrun; one that waits (for a lock, for data that another prepares) may wait long
+    strategy = DDPStrategy(process_group_backend=backend, timeout=timedelta(days=7))
+    fabric = Fabric(accelerator=kind, devices=local, num_nodes=nodes, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _share_threads(threads: int, processes: int) -> None:
+    each = max(1, threads // processes)
+    torch.set_num_threads(each)
+    faiss.omp_set_num_threads(each)
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Peak memory of the process so far, and of the GPU, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    row = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
+    if device.type == "cuda":
+        row["peak_gpu_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
+    return row
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, commit and device of this process."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "device": str(device),
+        "devices": ranks.count(),
+        "gpu": gpu,
+        "commit": provenance.commit(),
+    }

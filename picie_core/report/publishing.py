@@ -1,0 +1,87 @@
+"""From generated outputs to committed ones: tables and curves go, pictures of photographs stay."""
+
+from pathlib import Path
+
+from picie_core import figures, places, records
+from picie_core.datasets import closeups
+from picie_core.datasets.rendered import SCENES_A, SCENES_B
+from picie_core.errors import WorkbookError
+from picie_core.places import local_folder
+from picie_core.report.outputs import RUNS
+from picie_core.tables import lists
+
+SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name, closeups.DATASET.name)
+"""What a committed figure may show: no images, or embedded scenes."""
+
+
+class PublishError(WorkbookError, ValueError):
+    """Something that may not be published; nothing has been copied."""
+
+
+def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
+    """Copy generated outputs into the committed `reports/figures` and `reports/tables`, as `<dataset>-<name>`.
+
+    The list of runs is not copied over the committed one but added to it (`lists.merged`): runs of other machines, and
+    of earlier calls, stay in it.
+
+    Args:
+        dataset: whose outputs.
+        names: file names without ending; None: every table, and every figure that shows no photograph.
+
+    Returns:
+        The files written.
+
+    Raises:
+        PublishError: there is nothing that may be published, a named output does not exist, or a named figure shows
+            images of any data but scenes.
+        ListError: one of the two lists of runs is none.
+    """
+    source, files = local_folder(dataset), _outputs(dataset)
+    if not files:
+        others = sorted(folder.name for folder in source.parent.glob("*") if _outputs(folder.name))
+        hint = f"there are outputs on {', '.join(others)}" if others else "there are no outputs on other data either"
+        raise PublishError(f"nothing to publish in {source}: execute a notebook on {dataset} first ({hint})")
+    if names is None:
+        chosen = [file for file in files if _may(file)]
+        if not chosen:
+            raise PublishError(f"nothing in {source} may be published: every output shows images that are not ours")
+    else:
+        missing = [name for name in names if name not in {file.stem for file in files}]
+        if missing:
+            raise PublishError(
+                f"no output is called {', '.join(missing)} in {source}; there are: {', '.join(f.stem for f in files)}"
+            )
+        chosen = [file for file in files if file.stem in names]
+        refused = [file for file in chosen if not _may(file)]
+        if refused:
+            raise PublishError(
+                "these figures show images of data that are not ours to publish: "
+                + ", ".join(f"{file.name} (shows {figures.shows(file)})" for file in refused)
+            )
+    targets = {file: places.reports_folder() / file.parent.name / f"{dataset}-{file.name}" for file in chosen}
+    contents = {target: _content(file, target) for file, target in targets.items()}
+    for target, content in contents.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        records.write(target, content)
+    return list(contents)
+
+
+def withheld(dataset: str) -> list[tuple[Path, str]]:
+    """The generated figures that `publish` leaves out, and the data set whose images each shows."""
+    return [(file, figures.shows(file)) for file in _outputs(dataset) if not _may(file)]
+
+
+def _outputs(dataset: str) -> list[Path]:
+    source = local_folder(dataset)
+    return sorted([*(source / "tables").glob("*.csv"), *(source / "figures").glob("*.png")])
+
+
+def _content(file: Path, target: Path) -> str | bytes:
+    """What is to stand in `target`."""
+    if file.name == RUNS:
+        return lists.merged(lists.listed(file), target).to_csv(index=False)
+    return file.read_bytes()
+
+
+def _may(file: Path) -> bool:
+    return file.suffix == ".csv" or figures.shows(file) in SHOWABLE

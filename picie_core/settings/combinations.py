@@ -1,0 +1,65 @@
+"""Values of settings that are allowed one by one and do not go together."""
+
+from typing import Any
+
+from picie_core.settings import recipes
+
+
+def problems(s: Any) -> list[str]:
+    """What is wrong with a `Settings`, each problem a message that says what to give instead; none: an empty list."""
+    found = []
+    if s.base_size < s.image_size:
+        found.append(
+            f"base_size = {s.base_size} is smaller than image_size = {s.image_size}: a crop of it would only "
+            "be an enlargement; give base_size >= image_size"
+        )
+    if 0 < s.num_overclusters <= s.num_clusters:
+        found.append(
+            f"num_overclusters = {s.num_overclusters}: overclustering needs more than num_clusters = "
+            f"{s.num_clusters} (or 0 for none)"
+        )
+    if 0 < s.training_clusters <= s.num_clusters:
+        found.append(f"training_clusters = {s.training_clusters}: give more than num_clusters = {s.num_clusters}, or 0")
+    if s.classifier == "parametric" and s.num_overclusters:
+        found.append("classifier = 'parametric' has no overclustering: give num_overclusters = 0")
+    if s.sobel and s.pretrained:
+        found.append("sobel = True: ImageNet's weights take 3 channels and not 5; give pretrained = False")
+    trained = s.method if s.pretext == "none" else s.pretext
+    if s.trunk != "fpn" and trained != "iic":
+        found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {trained!r} needs trunk = 'fpn'")
+    if (s.method in ("probe", "retraining", *recipes.OBJECTS)) != (s.pretext != "none"):
+        found.append(
+            f"pretext = {s.pretext!r}: method = {s.method!r} "
+            + ("needs one: untrained, deepcluster, iic or picie" if s.pretext == "none" else "has none; give 'none'")
+        )
+    if s.pretext in ("supervised", "dino", "hog") and s.method in ("probe", "retraining"):
+        found.append(
+            f"pretext = {s.pretext!r} is for {' and '.join(recipes.OBJECTS)}; {s.method} takes the network of "
+            "untrained, deepcluster, iic or picie"
+        )
+    if s.comus_later_split == "trainaug" and s.dataset != "voc21":
+        found.append(f"comus_later_split = 'trainaug' is a split of voc21; {s.dataset} has 'train'")
+    found += _of_devices(s)
+    side = s.iic_loss_size or s.image_size // 4
+    if trained == "iic" and s.iic_displacement >= side:
+        found.append(
+            f"iic_displacement = {s.iic_displacement}: on a grid of {side} x {side} cells pairs can be at most "
+            f"{side - 1} apart; give less, or a larger image_size or iic_loss_size"
+        )
+    return found
+
+
+def _of_devices(s: Any) -> list[str]:
+    found = []
+    for name in ("batch_size", "kmeans_batch_size"):
+        if s.devices > 1 and (size := getattr(s, name)) < s.devices:
+            found.append(f"devices = {s.devices}: {name} = {size} leaves some without an image; give a larger one")
+    if s.devices > 1 and ":" in s.device:
+        found.append(f"device = {s.device!r} is one device, and devices = {s.devices}: give device = 'cuda'")
+    if s.devices > 1 and s.method == "pseudomasks":
+        found.append(f"devices = {s.devices}: pseudomasks clusters all proposals in one process; give devices = 1")
+    if s.sync_batchnorm and s.device == "cpu":
+        found.append(
+            "sync_batchnorm = True: torch synchronises batch norm on GPUs alone; give False, or device = 'cuda'"
+        )
+    return found

@@ -1,0 +1,98 @@
+"""`charts`: what is drawn is what the table says."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from picie_core.figures import charts
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_effects_draw_points_intervals_and_the_papers_change():
+    table = pd.DataFrame(
+        [
+            ["a", -2.0, -3.0, -1.0, -1.5, "yes"],
+            ["b", np.nan, np.nan, np.nan, 0.5, "not run"],
+            ["c", 1.0, np.nan, np.nan, np.nan, "undecided"],
+        ],
+        columns=["row", "difference", "low", "high", "paper", "agrees"],
+    )
+    (axis,) = charts.effects(table, "PiCIE").axes
+    points, bars = axis.containers[0].lines[0], axis.containers[0].lines[2][0]
+    np.testing.assert_array_equal(points.get_xdata(), [-2, np.nan, 1])
+    np.testing.assert_array_equal(bars.get_segments()[0][:, 0], [-3, -1])
+    paper = next(line for line in axis.lines if line.get_label().startswith("paper"))
+    np.testing.assert_array_equal(paper.get_xdata(), [-1.5, 0.5, np.nan])
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b", "c"]
+    assert [text.get_text() for text in axis.texts] == ["not run"]
+    assert axis.texts[0].xy[1] == 1
+    assert axis.yaxis_inverted()
+    assert "PiCIE" in axis.get_xlabel()
+
+
+def test_without_the_papers_numbers_there_is_no_mark_for_them():
+    table = pd.DataFrame(
+        [["a", 1.0, 0.5, 1.5, np.nan, "undecided"]], columns=["row", "difference", "low", "high", "paper", "agrees"]
+    )
+    (axis,) = charts.effects(table, "x").axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["ours (95 % interval)"]
+
+
+def test_a_curve_draws_seeds_their_mean_and_the_paper():
+    table = pd.DataFrame({"k": [2, 1, 1], "seed": [1, 1, 2], "value": [5.0, 1.0, 3.0], "paper": [7.0, 8.0, 8.0]})
+    (axis,) = charts.curve(table, "k").axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+    assert lines["ours, mean over seeds"] == [[1, 2], [2, 5]]
+    assert lines["paper (COCO)"] == [[1, 8], [2, 7]]
+    assert sorted(next(v for k, v in lines.items() if k.startswith("_"))) == [[1, 1], [1, 3], [2, 5]]
+    assert axis.get_xlabel() == "k"
+
+
+def test_strengths_have_an_axis_each_with_the_trained_range():
+    table = pd.DataFrame(
+        [("hue", -0.5, 10.0, 5.0), ("hue", 0.5, 12.0, 6.0), ("side", 0.5, 8.0, 4.0)],
+        columns=["transform", "strength", "accuracy", "mIoU"],
+    )
+    axes = charts.strengths(table, {"hue": (-0.1, 0.1)}).axes
+    assert [axis.get_xlabel() for axis in axes] == ["hue", "side"]
+    assert [line.get_ydata().tolist() for line in axes[0].lines] == [[10, 12], [5, 6]]
+    assert len(axes[0].patches) == 1
+    assert not axes[1].patches
+
+
+def test_by_epoch_has_a_line_a_run_and_dashes_the_normalised_ones():
+    progress = pd.DataFrame({"epoch": [0, 1], "mean_iou_final": [5.0, 7.0]})
+    figure = charts.by_epoch({"PiCIE": progress, "PiCIE, normalised": progress + 1, "IIC": progress})
+    lines = figure.axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["PiCIE", "PiCIE, normalised", "IIC"]
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "-"]
+    assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
+    assert lines[0].get_xydata().tolist() == [[1, 5], [2, 7]]  # epochs count from 1
+
+
+def test_an_epochs_phases_lie_end_to_end_below_the_floor_and_above_the_release():
+    measured = {"phases": {"cluster": 2.0, "label": 1.0, "train": 4.0}, "epoch": 8.0, "floor": 6.0}
+    (axis,) = charts.epoch(measured, released=20.0).axes
+    bars = {round(bar.get_y() + bar.get_height() / 2): [] for bar in axis.patches}
+    for bar in axis.patches:
+        bars[round(bar.get_y() + bar.get_height() / 2)].append((bar.get_x(), bar.get_width()))
+    assert bars == {0: [(0, 6)], 1: [(0, 2), (2, 1), (3, 4), (7, 1)], 2: [(0, 20)]}
+    assert [tick.get_text() for tick in axis.get_yticklabels()][-1] == "the authors' release"
+    (axis,) = charts.epoch(measured).axes
+    assert len(axis.get_yticks()) == 2
+
+
+def test_hours_fall_along_the_devices():
+    runs = {name: pd.DataFrame({"hours": [8.0, 1.0]}, index=pd.Index([1, 8], name="devices")) for name in "ab"}
+    (axis,) = charts.hours(runs, "1 ms, estimated").axes
+    assert axis.get_title() == "1 ms, estimated"
+    drawn = [line for line in axis.lines if line.get_marker() == "o"]
+    assert [line.get_label() for line in drawn] == ["a", "b"]
+    np.testing.assert_array_equal(drawn[0].get_xydata(), [[1, 8], [8, 1]])
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")

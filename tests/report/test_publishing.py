@@ -1,0 +1,139 @@
+"""`publishing`: tables and curves go into the repository, photographs never do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from picie_core import figures
+from picie_core.datasets import DATASETS
+from picie_core.report import publishing
+from picie_core.report.publishing import PublishError, publish
+from picie_core.tables import lists
+
+RENDERED = ("scenes", "scenes_b", "closeups")
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    """A workbook of its own, in which notebooks have run on CamVid and on scenes."""
+    monkeypatch.setenv("PICIE_HOME", str(tmp_path))
+    for dataset in ("camvid", *RENDERED):
+        folder = publishing.local_folder(dataset)
+        figures.save_table(pd.DataFrame({"of": [dataset]}), folder / "tables", "scores")
+        for name, shows in (("curves", figures.NO_IMAGES), ("samples", dataset)):
+            figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), folder / "figures", name, shows=shows)
+    return tmp_path / "reports"
+
+
+def committed(reports):
+    return sorted(
+        path.relative_to(reports).as_posix() for part in ("tables", "figures") for path in (reports / part).glob("*")
+    )
+
+
+def test_all_of_real_data_is_tables_and_curves(reports):
+    written = publish("camvid")
+    assert committed(reports) == ["figures/camvid-curves.png", "tables/camvid-scores.csv"]
+    assert sorted(written) == [reports / name for name in committed(reports)]
+    assert (reports / "tables" / "camvid-scores.csv").read_text() == "of\ncamvid\n"
+    assert figures.shows(reports / "figures" / "camvid-curves.png") == figures.NO_IMAGES
+    assert [(file.name, shows) for file, shows in publishing.withheld("camvid")] == [("samples.png", "camvid")]
+
+
+@pytest.mark.parametrize("dataset", RENDERED)
+def test_scenes_may_be_shown(reports, dataset):
+    publish(dataset)
+    assert committed(reports) == [
+        f"figures/{dataset}-curves.png", f"figures/{dataset}-samples.png", f"tables/{dataset}-scores.csv",
+    ]  # fmt: skip
+    assert publishing.withheld(dataset) == []
+
+
+@pytest.mark.parametrize("shows", [*(name for name in DATASETS if name not in RENDERED), "Scenes", "scenes "])
+def test_no_other_data_set_may_be_shown(reports, shows):
+    figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), publishing.local_folder("scenes") / "figures", "x", shows)
+    publish("scenes")
+    assert "figures/scenes-x.png" not in committed(reports)
+
+
+def test_a_photograph_asked_for_by_name_is_refused_and_nothing_is_copied(reports):
+    with pytest.raises(PublishError, match=r"not ours to publish: samples\.png \(shows camvid\)"):
+        publish("camvid", ["scores", "samples", "curves"])
+    assert committed(reports) == []
+
+
+def test_a_picture_that_something_else_made_is_refused(reports):
+    Image.new("RGB", (8, 8)).save(publishing.local_folder("scenes") / "figures" / "drawn.png")
+    with pytest.raises(PublishError, match=r"drawn\.png \(shows unknown\)"):
+        publish("scenes", ["drawn"])
+    publish("scenes")
+    assert "figures/scenes-drawn.png" not in committed(reports)
+
+
+def test_outputs_are_published_by_name(reports):
+    publish("camvid", ["curves"])
+    assert committed(reports) == ["figures/camvid-curves.png"]
+
+
+def test_an_older_output_is_replaced(reports):
+    publish("camvid")
+    figures.save_table(pd.DataFrame({"of": ["later"]}), publishing.local_folder("camvid") / "tables", "scores")
+    publish("camvid", ["scores"])
+    assert (reports / "tables" / "camvid-scores.csv").read_text() == "of\nlater\n"
+    assert len(committed(reports)) == 2
+
+
+def list_of_runs(file, *seeds, miou=20.0, digest="120000000000"):
+    rows = [["scenes", "PiCIE", "ours", seed, "val", 50.0, miou, 9.0, "c", digest, "x"] for seed in seeds]
+    pd.DataFrame(rows, columns=list(lists.LISTED)).to_csv(file, index=False)
+
+
+def test_lists_of_runs_add_up(reports):
+    made, committed_ = publishing.local_folder("scenes") / "tables" / "runs.csv", reports / "tables" / "scenes-runs.csv"
+    list_of_runs(made, 1, 2)
+    publish("scenes")
+    assert committed_.read_bytes() == made.read_bytes()
+    list_of_runs(made, 2, 3, miou=30.0)  # of another day, or another machine
+    publish("scenes", ["runs"])
+    assert lists.listed(committed_)[["digest", "seed", "mIoU"]].to_numpy().tolist() == [
+        ["120000000000", 1, 20.0], ["120000000000", 2, 30.0], ["120000000000", 3, 30.0],
+    ]  # fmt: skip
+    publish("scenes", ["runs"])
+    assert len(lists.listed(committed_)) == 3
+
+
+def test_a_list_of_runs_that_cannot_be_read_stops_everything(reports):
+    list_of_runs(publishing.local_folder("scenes") / "tables" / "runs.csv", 1)
+    (reports / "tables").mkdir()
+    (reports / "tables" / "scenes-runs.csv").write_text("<<<<<<< HEAD\n")
+    with pytest.raises(lists.ListError, match=r"scenes-runs\.csv is not a list of runs"):
+        publish("scenes")
+    assert committed(reports) == ["tables/scenes-runs.csv"]
+
+
+def test_names_that_do_not_exist(reports):
+    with pytest.raises(PublishError, match=r"no output is called curve, score in .*there are: curves, samples, scores"):
+        publish("camvid", ["curve", "score", "scores"])
+    assert committed(reports) == []
+
+
+def test_nothing_to_publish(reports):
+    with pytest.raises(
+        PublishError, match=r"nothing to publish in .*voc21: .*outputs on camvid, closeups, scenes, scenes_b"
+    ):
+        publish("voc21")
+
+
+def test_nothing_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("PICIE_HOME", str(tmp_path))
+    with pytest.raises(PublishError, match="execute a notebook on camvid first"):
+        publish("camvid")
+
+
+def test_nothing_but_photographs(reports):
+    folder = publishing.local_folder("camvid")
+    (folder / "tables" / "scores.csv").unlink()
+    (folder / "figures" / "curves.png").unlink()
+    with pytest.raises(PublishError, match=r"nothing in .*camvid may be published"):
+        publish("camvid")

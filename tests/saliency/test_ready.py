@@ -1,0 +1,138 @@
+"""`saliency.ready` and the fingerprint: masks from files, framed, refused, and told from others."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from picie_core import saliency
+from picie_core.datasets.problems import DataError
+from picie_core.network import weights
+from picie_core.saliency import ready
+from picie_core.settings import Settings, SettingsError
+
+
+def settings(**values) -> Settings:
+    return Settings(method="pseudomasks", **values)
+
+
+def png(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 255], [128, 3]], np.uint8), [[0, 255], [128, 3]]),
+        (np.array([[0, 1], [1, 0]], np.uint8), [[0, 1], [1, 0]]),
+        (np.array([[False, True], [True, False]]), [[0, 1], [1, 0]]),
+        (np.array([[0, 65535], [32768, 257]], np.uint16), [[0, 255], [127, 1]]),
+        (np.repeat(np.array([[0, 255], [9, 0]], np.uint8)[:, :, None], 3, axis=2), [[0, 255], [9, 0]]),
+    ],
+)
+def test_a_mask_may_be_of_any_depth(values, expected):
+    assert ready.read(png(values)).tolist() == expected
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of two images, 40 x 30 and 30 x 30, and their masks."""
+    for name, (height, width) in {"a/one.jpg": (30, 40), "two.png": (30, 30)}.items():
+        file, place = tmp_path / "data" / name, (tmp_path / "masks" / name).with_suffix(".png")
+        mask = np.zeros((height, width), np.uint8)
+        mask[10:20, width // 2 :] = 255
+        for each in (file, place):
+            each.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(file)
+        place.write_bytes(png(mask))
+    places = {"data_root": tmp_path / "data", "comus_saliency_place": tmp_path / "masks"}
+    return settings(dataset="folder", comus_saliency="folder", **places)
+
+
+def test_masks_are_framed_as_labels(photographs):
+    maps = saliency.build(photographs)(torch.zeros(2, 3, 60, 60), ["a/one.jpg", "two.png"])
+    expected = torch.zeros(2, 60, 60)
+    expected[:, 20:40, 30:] = 255  # the centre square of the first, all of the second, each twice as large
+    assert maps.dtype == torch.float32
+    assert torch.equal(maps, expected)
+    assert torch.equal(saliency.masks(maps, 0.5, "image"), expected > 0)
+
+
+def test_masks_are_black_beyond_the_image(tmp_path):
+    (tmp_path / "x.png").write_bytes(png(np.full((64, 64), 255, np.uint8)))
+    given = settings(dataset="coco_stuff15", comus_saliency="folder", comus_saliency_place=tmp_path)
+    found = ready.Ready(given)(torch.zeros(1, 3, 128, 128), ["x"])[0]
+    assert found.sum() == 255 * 21 * 21  # 0.33 x 64 pixels in the middle
+    assert found[64, 64] == 255
+
+
+def test_masks_that_do_not_fit(photographs, tmp_path):
+    built, masks = saliency.build(photographs), tmp_path / "masks"
+
+    def refused(names, match):
+        with pytest.raises(DataError, match=match):
+            built(torch.zeros(len(names), 3, 30, 30), names)
+
+    refused(["two.png", "four.jpg", "a/five"], r"no mask at .*four\.png, and 1 more of the 3 that are needed")
+    refused(["four"], r"no mask at .*four\.png\. Expected")
+    (masks / "two.png").write_bytes(png(np.zeros((30, 31), np.uint8)))
+    refused(["two.png"], r"two\.png is 31 x 30 pixels, its image two\.png is 30 x 30")
+    (masks / "two.png").write_bytes(png((np.arange(2700) % 251).astype(np.uint8).reshape(30, 30, 3)))
+    refused(["two.png"], r"two\.png: is a colour picture")
+    (masks / "two.png").write_bytes(b"no picture")
+    refused(["two.png"], r"two\.png: is not an image")
+
+
+def test_without_the_images_a_warning_says_that_sizes_are_not_checked(photographs, tmp_path, caplog):
+    saliency.build(photographs.replace(data_root=tmp_path / "gone"))(torch.zeros(1, 3, 30, 30), ["two.png"])
+    assert "sizes of masks are not checked" in caplog.text
+
+
+def test_masks_of_scenes_are_square(tmp_path):
+    (tmp_path / "a-000000.png").write_bytes(png(np.zeros((30, 31), np.uint8)))
+    built = saliency.build(settings(comus_saliency="folder", comus_saliency_place=tmp_path))
+    with pytest.raises(DataError, match="31 x 30 pixels; its image a-000000 is square"):
+        built(torch.zeros(1, 3, 96, 96), ["a-000000"])
+
+
+def test_the_fingerprint_follows_the_files(photographs, tmp_path, monkeypatch):
+    assert saliency.fingerprint(settings()) == ""
+    first = saliency.fingerprint(photographs)
+    assert len(first) == 64
+    with monkeypatch.context() as patch:
+        patch.setattr(weights.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+        assert saliency.fingerprint(photographs) == first
+    file = tmp_path / "masks" / "two.png"
+    content = file.read_bytes()
+    file.rename(file.with_name("three.png"))
+    assert saliency.fingerprint(photographs) != first
+    file.with_name("three.png").rename(file)
+    assert saliency.fingerprint(photographs) == first
+    file.write_bytes(content + b"x")
+    assert saliency.fingerprint(photographs) != first
+
+
+def test_the_fingerprint_of_weights_is_their_files(tmp_path):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert saliency.fingerprint(settings(comus_saliency="basnet", comus_saliency_place=file)) == known
+    for kind in ("dino", "lost"):
+        assert saliency.fingerprint(settings(comus_saliency=kind)) == "timm/vit_small_patch8_224.dino"
+        assert saliency.fingerprint(settings(comus_saliency=kind, comus_dino_place=file)) == known
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    for place, match in ((tmp_path / "x", "no such folder"), (tmp_path, "holds no .png file")):
+        with pytest.raises(SettingsError, match=match):
+            saliency.fingerprint(settings(comus_saliency="folder", comus_saliency_place=place))
+
+
+def test_images_without_names_are_told(tmp_path):
+    found = ready.Ready(settings(comus_saliency="folder", comus_saliency_place=tmp_path))
+    with pytest.raises(DataError, match="2 images of which 0 names are known"):
+        found(torch.zeros(2, 3, 32, 32), ())

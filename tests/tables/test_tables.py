@@ -1,0 +1,285 @@
+"""`tables`: means over seeds by hand, and tables as text."""
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tidy_rows import tidy
+
+from picie_core import records, tables
+from picie_core.settings import Settings, parse
+from picie_core.tables import lists
+
+# -- over seeds
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_over_seeds_by_hand():
+    table = tables.over_seeds(
+        tidy(
+            ("untrained", "scenes", 1, 30.0, 15.0),
+            ("picie", "scenes", 1, 40.0, 20.0),
+            ("picie", "scenes", 2, 50.0, 24.0),
+            ("picie", "scenes", 3, 60.0, 22.0),
+            ("picie", "camvid", 1, 35.0, 18.0),
+        )
+    )
+    assert table.columns.tolist() == tables.COLUMNS
+    assert table[["dataset", "method", "seeds"]].to_numpy().tolist() == [
+        ["camvid", "PiCIE", 1], ["scenes", "PiCIE", 3], ["scenes", "no training, k-means", 1],
+    ]  # fmt: skip
+    picie = table.iloc[1]
+    assert (picie["accuracy mean"], picie["accuracy sd"]) == (50, 10)
+    assert (picie["mIoU mean"], picie["mIoU sd"]) == (22, 2)
+    # t(0.975, 2) = 4.303: 22 +- 4.303 * 2 / sqrt(3)
+    assert (picie["mIoU low"], picie["mIoU high"]) == pytest.approx((22 - 4.968, 22 + 4.968), abs=1e-3)
+    assert picie["accuracy high"] == pytest.approx(50 + 24.84, abs=1e-2)
+    assert picie["seconds"] == 20
+    assert re.fullmatch(r"[0-9a-f]{12}:1,2,3", picie["runs"])
+    assert math.isnan(table.iloc[0]["mIoU sd"])  # of one seed nothing is known about the spread
+
+
+def test_other_recipes_and_settings_are_rows_of_their_own_and_other_places_are_not():
+    given = [
+        {"explicit": json.dumps({"seed": 1, "data_root": "/a", "device": "cpu", "epochs": 4})},
+        {"explicit": json.dumps({"epochs": 4, "seed": 2, "data_root": "/b", "fresh": True})},
+        {"explicit": json.dumps({"epochs": 8})},
+        {"recipe": "release", "explicit": json.dumps({"epochs": 4})},
+    ]
+    table = tables.over_seeds(tidy(*(("picie", "camvid", n, 0, 10 + n, more) for n, more in enumerate(given, 1))))
+    assert table[["recipe", "settings", "seeds"]].to_numpy().tolist() == [
+        ["release", '{"epochs": 4}', 1], ["ours", '{"epochs": 8}', 1], ["ours", '{"epochs": 4}', 2],
+    ]  # fmt: skip
+
+
+def test_the_same_settings_in_other_words_are_one_row():
+    given = [
+        {"explicit": '{"epochs": 4, "recipe": "ours", "seed": 1}'},
+        {"explicit": '{"seed": 2}'},
+        {"explicit": '{"learning_rate": 0.001, "seed": 3}'},
+    ]
+    runs = (("picie", "camvid", n, 0, 10 + n, more | {"digest": "same"}) for n, more in enumerate(given, 1))
+    table = tables.over_seeds(tidy(*runs, ("picie", "camvid", 4, 0, 90, {"digest": "other"})))
+    assert table[["settings", "seeds", "mIoU mean"]].to_numpy().tolist() == [["{}", 1, 90], ["{}", 3, 12]]
+
+
+def test_a_seed_that_was_run_again_by_other_code_counts_once_and_the_last_time():
+    runs = tidy(
+        ("picie", "scenes", 1, 10.0, 5.0, {"key": "old", "seconds": 100.0}),
+        ("picie", "scenes", 2, 30.0, 9.0, {"seconds": 30.0}),
+        ("picie", "scenes", 1, 50.0, 7.0, {"key": "new", "seconds": 50.0}),
+    )
+    row = tables.over_seeds(runs).iloc[0]
+    assert (row["accuracy mean"], row["mIoU mean"], row["seeds"], row["seconds"]) == (40, 8, 2, 40)
+
+
+def test_no_runs_are_an_empty_table(tmp_path):
+    table = tables.over_seeds(tables.results(tmp_path))
+    assert table.columns.tolist() == tables.COLUMNS
+    assert len(table) == 0
+    assert isinstance(tables.as_text(table), str)
+
+
+def test_results_are_those_below_the_root(tiny_run):
+    found = tables.over_seeds(tables.results(tiny_run.folder.parent))
+    assert found["mIoU mean"].tolist() == [tiny_run.scores.mean_iou]
+    assert found["seeds"].tolist() == [1]
+
+
+@pytest.mark.parametrize("name", tables.ROWS)
+def test_the_settings_of_a_row_make_that_row(name):
+    base = Settings(dataset="coco27", scale="full", epochs=3, seed=2)
+    settings = base.replace(**tables.ROWS[name])
+    assert records.method_name(settings) == name
+    assert name in tables.NAMES
+    assert (settings.dataset, settings.epochs, settings.seed) == ("coco27", 3, 2)
+
+
+# -- as text
+
+
+def test_markdown():
+    table = pd.DataFrame({"method": ["PiCIE", "k-means"], "mIoU": [13.84, math.nan], "seeds": [5, 1]})
+    assert tables.markdown(table) == (
+        "| method | mIoU | seeds |\n| --- | --- | --- |\n| PiCIE | 13.8 | 5 |\n| k-means |  | 1 |\n"
+    )
+
+
+def test_as_text_tells_apart_what_differs_in_its_settings_alone():
+    given = ('{"method": "picie", "epochs": 2, "scale": "small", "mse": "none"}',
+             '{"method": "picie", "geometric": false, "scale": "small"}')  # fmt: skip
+    runs = tidy(*(("picie", "scenes", 1, 10 * n, 4 * n, {"explicit": text}) for n, text in enumerate(given, 1)))
+    first, better, worse = tables.as_text(tables.over_seeds(runs)).splitlines()
+    assert first.split()[-1] == "settings"
+    assert better.split()[:2] == ["scenes", "PiCIE"]
+    assert better.endswith("geometric=False")
+    assert worse.endswith("epochs=2, mse=none")
+
+
+def test_a_readable_table_has_a_column_a_score_and_settings_only_where_rows_differ():
+    runs = tidy(*(("picie", "scenes", n, 40 + n, 2 * n) for n in (1, 2, 3)), ("rgb", "scenes", 1, 30, 1))
+    shown = tables.readable(tables.over_seeds(runs))
+    assert shown.columns.tolist() == ["dataset", "method", "recipe", "accuracy", "mIoU", "seeds", "seconds"]
+    assert shown["accuracy"].tolist() == ["42.0 ± 1.0 [39.5, 44.5]", "30.0"]
+    assert shown["seeds"].tolist() == [3, 1]
+    other = tidy(("picie", "scenes", 1, 10, 5), ("picie", "scenes", 1, 9, 4, {"explicit": '{"epochs": 2}'}))
+    assert tables.readable(tables.over_seeds(other))["settings"].tolist() == ["", "epochs=2"]
+
+
+def test_as_text_of_alike_rows_has_no_settings():
+    text = tables.as_text(tables.over_seeds(tidy(("picie", "scenes", 1, 10.06, 5), ("rgb", "scenes", 1, 20, 9))))
+    assert "settings" not in text
+    assert text.splitlines()[2].split() == ["scenes", "PiCIE", "ours", "10.1", "5.0", "1", "10"]
+
+
+def test_as_text_has_the_spread_and_the_interval_of_several_seeds():
+    text = tables.as_text(tables.over_seeds(tidy(*(("picie", "scenes", n, 40 + n, 2 * n) for n in (1, 2, 3)))))
+    assert "42.0 ± 1.0 [39.5, 44.5]" in text
+    assert "4.0 ± 2.0 [-1.0, 9.0]" in text
+
+
+# -- run by run
+
+
+def test_every_run_is_a_row_to_be_made_again(tiny_run):
+    table = lists.every_run([tiny_run])
+    assert table[["dataset", "method", "seed", "scored", "digest"]].to_numpy().tolist() == [
+        ["scenes", "PiCIE", 1, "val", records.digest(tiny_run.settings)]
+    ]
+    assert table["mIoU"][0] == round(tiny_run.scores.mean_iou, 2)
+    assert "-p num_clusters=12" in table["command"][0]
+    made_by = tiny_run.environment
+    assert table["versions"][0] == f"torch {made_by['packages']['torch']}, python {made_by['python']}"
+    assert table["device"][0] == f"{made_by['machine']}, {made_by['cpu_capability']}"
+    assert table["folder"][0] == tiny_run.folder.name
+    assert lists.every_run([]).columns.tolist() == table.columns.tolist()
+
+
+def test_the_device_is_the_graphics_card_where_there_was_one_and_unknown_without_a_record(tiny_run, tmp_path):
+    elsewhere = tmp_path / "run"
+    elsewhere.mkdir()
+    run = dataclasses.replace(tiny_run, folder=elsewhere)
+    assert lists.every_run([run])[["versions", "device"]].to_numpy().tolist() == [["", ""]]
+    (elsewhere / "environment.json").write_text(json.dumps({**tiny_run.environment, "gpu": "H200"}))
+    assert lists.every_run([run])["device"][0] == "H200"
+
+
+def test_the_iou_of_each_class_names_the_run_of_each_column(tiny_run):
+    other = dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(method="untrained", seed=3))
+    unscored = dataclasses.replace(tiny_run, scores=None)
+    table = tables.iou_by_class([tiny_run, unscored, other])
+    assert table.columns.tolist() == ["class", "PiCIE", "no training, k-means", "runs"]
+    assert table["class"].tolist() == list(tiny_run.classes.names)
+    assert table["PiCIE"].tolist() == pytest.approx(tiny_run.scores.iou.tolist(), nan_ok=True)
+    digests = [records.digest(run.settings) for run in (tiny_run, other)]
+    assert set(table["runs"]) == {f"{digests[0]}:1 {digests[1]}:3"}
+    assert len(tables.iou_by_class([unscored])) == 0
+
+
+def test_the_iou_of_each_class_is_of_one_data_set_and_of_one_run_a_method(tiny_run):
+    elsewhere = dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(dataset="scenes_b"))
+    with pytest.raises(tables.JoinError, match=r"2 data sets, scenes, scenes_b: give those of one of them alone"):
+        tables.iou_by_class([tiny_run, elsewhere])
+    with pytest.raises(tables.JoinError, match=r"two runs of PiCIE, .*give one run a method, of one seed"):
+        tables.iou_by_class([tiny_run, dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(seed=2))])
+
+
+def test_shown_tables_do_not_name_their_runs():
+    table = pd.DataFrame({"mIoU": [13.844], "runs": ["abc:1"]})
+    assert tables.shown(table, 1).to_dict("list") == {"mIoU": [13.8]}
+    assert tables.shown(table[["mIoU"]]).to_dict("list") == {"mIoU": [13.84]}
+
+
+def test_the_last_epoch_beside_the_best_of_every_run(tiny_run):
+    table = tables.last_and_best([tiny_run, tiny_run])
+    assert table[["dataset", "method", "seed", "prototypes"]].to_numpy().tolist() == [
+        ["scenes", "PiCIE", 1, "view1"], ["scenes", "PiCIE", 1, "view2"],
+    ] * 2  # fmt: skip
+    assert tables.last_and_best([]).columns.tolist() == table.columns.tolist()
+
+
+def test_words_are_the_explicit_settings_without_seed_and_machine():
+    assert tables.words('{"seed": 3, "epochs": 4, "device": "cpu", "data_root": "/a"}') == '{"epochs": 4}'
+    assert set(Settings.model_fields) > records.MACHINE
+
+
+def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("PICIE_HOME", str(tmp_path))
+    folder = tmp_path / "reports" / "tables"
+    with pytest.raises(FileNotFoundError, match=r"no runs of camvid are committed: expected .*camvid-runs\.csv"):
+        lists.committed("camvid")
+    folder.mkdir(parents=True)
+    lines = [
+        ["camvid", "PiCIE", "ours", 2, "val", 50.0, 20.0, 9, "c", "d", "x"],
+        ["camvid", "PiCIE", "ours", 2, "train", 1.0, 2.0, 9, "c", "e", "x"],
+    ]
+    pd.DataFrame(lines, columns=list(lists.LISTED)).to_csv(folder / "camvid-runs.csv", index=False)
+    found = lists.committed("camvid")
+    assert found[["digest", "seed", "metric", "value"]].to_numpy().tolist() == [
+        ["d", 2, "accuracy", 50.0],
+        ["d", 2, "mean_iou", 20.0],
+    ]
+    pd.DataFrame([*lines, ["scenes", *lines[0][1:]]], columns=list(lists.LISTED)).to_csv(
+        folder / "camvid-runs.csv", index=False
+    )
+    with pytest.raises(tables.JoinError, match=r"has runs of scenes among those of camvid: take .*-p dataset=camvid"):
+        lists.committed("camvid")
+
+
+def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
+    columns = list(lists.LISTED)
+    rows = {seed: ["camvid", "PiCIE", "ours", seed, "val", 50.0, 20.0 + seed, 9.0, "c", "d", "x"] for seed in (1, 2)}
+    new = pd.DataFrame([rows[2]], columns=columns)
+    file = tmp_path / "runs.csv"
+    assert lists.merged(new, file).to_numpy().tolist() == [rows[2]]
+    older = ["camvid", "PiCIE", "ours", 2, "val", 50.0, 1.0, 9.0, "c", "d", "x"]
+    other = ["camvid", "PiCIE", "ours", 2, "train", 50.0, 5.0, 9.0, "c", "d", "y"]
+    pd.DataFrame([rows[1], older, other], columns=columns).to_csv(file, index=False)
+    assert lists.merged(new, file).to_numpy().tolist() == [rows[1], rows[2], other]
+    mixed = pd.DataFrame([rows[2], ["scenes", *rows[1][1:]]], columns=columns)
+    with pytest.raises(tables.JoinError, match=r"lists the runs of camvid, .* of scenes too: give -p dataset=camvid"):
+        lists.merged(mixed, file)
+    mixed.to_csv(file, index=False)
+    assert len(lists.merged(new, file)) == 2  # of a list of several data sets nobody makes one number
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "No columns to parse"),
+        ("\xff", "codec can't decode"),
+        (f"{','.join(lists.LISTED)}\n<<<<<<< HEAD\n", "row 1 has no digest or no seed"),
+        ("seed,mIoU\n1,2\n", "it has no column dataset, method, recipe, scored, accuracy, seconds, commit, digest"),
+    ],
+)
+def test_a_file_that_is_no_list_of_runs_is_named(tmp_path, text, fault):
+    file = tmp_path / "camvid-runs.csv"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(lists.ListError, match=rf"camvid-runs\.csv is not a list of runs: .*{fault}.*Mend it"):
+        lists.merged(lists.every_run([]), file)
+
+
+def test_older_rows_keep_their_digest_and_lack_what_they_do_not_say(tiny_run, tmp_path):
+    file = tmp_path / "runs.csv"
+    older = lists.every_run([tiny_run]).drop(columns=["versions", "device", "folder"])
+    older.assign(digest="120000000000", commit="5e1234567890", recipe="a").to_csv(file, index=False)
+    both = lists.merged(lists.every_run([tiny_run]), file)
+    assert both.columns.tolist() == lists.every_run([]).columns.tolist()
+    assert both[["digest", "commit"]].iloc[0].tolist() == ["120000000000", "5e1234567890"]
+    assert both["versions"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "reports" / "tables").glob("*-runs.csv")), ids=lambda file: file.stem)
+def test_the_committed_runs_of_the_workbook_have_the_digest_of_their_command(file):
+    """A row of reports/tables is found by its settings only as long as the digest is what the settings give today."""
+    found = pd.read_csv(file, dtype={"digest": str}).drop_duplicates("digest")
+    assert len(found)
+    for command, digest in zip(found["command"], found["digest"], strict=True):
+        given = dict(part.split("=", 1) for part in command.split(" -p ")[1:] if not part.startswith("overrides"))
+        values = {name: parse(name, text) for name, text in given.items()} | {"data_root": "/data"}
+        assert records.digest(Settings(**values)) == digest, command
