@@ -71,7 +71,6 @@ def run(
     picie run 00 -p method=untrained -p overrides={}      none of them does
     """
     from picie_core import execution
-    from picie_core.report.publishing import local_folder
 
     file = execution.find(notebook)
     given = dict(options.pair(text) for text in parameter or [])
@@ -83,7 +82,7 @@ def run(
             "(-p NAME=VALUE changes one, -p overrides={} drops them)",
             err=True,
         )
-    target = output or local_folder(execution.dataset_of(file, given)) / "notebooks" / file.name
+    target = output or places.local_folder(execution.dataset_of(file, given)) / "notebooks" / file.name
     typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
 
 

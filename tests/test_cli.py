@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from picie_core import cli, execution, figures, options, records, tables
+from picie_core import cli, execution, figures, options, places, records, tables
 from picie_core.datasets import DATASETS
 from picie_core.report import publishing
 from picie_core.settings import Settings
@@ -418,7 +418,7 @@ def test_segment_of_a_damaged_photograph_does_the_others(picie, tiny_run, tmp_pa
 
 
 def test_publish_tells_what_went_and_what_stayed(picie, home):
-    folder = publishing.local_folder("camvid") / "figures"
+    folder = places.local_folder("camvid") / "figures"
     for name, shows in (("curves", figures.NO_IMAGES), ("samples", "camvid")):
         figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), folder, name, shows=shows)
     status, out, err = picie("publish", "camvid")

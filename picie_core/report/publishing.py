@@ -6,7 +6,6 @@ from picie_core import figures, places, records
 from picie_core.datasets import closeups
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
 from picie_core.errors import WorkbookError
-from picie_core.places import local_folder
 from picie_core.report.outputs import RUNS
 from picie_core.tables import lists
 
@@ -36,7 +35,7 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
             images of any data but scenes.
         ListError: one of the two lists of runs is none.
     """
-    source, files = local_folder(dataset), _outputs(dataset)
+    source, files = places.local_folder(dataset), _outputs(dataset)
     if not files:
         others = sorted(folder.name for folder in source.parent.glob("*") if _outputs(folder.name))
         hint = f"there are outputs on {', '.join(others)}" if others else "there are no outputs on other data either"
@@ -72,7 +71,7 @@ def withheld(dataset: str) -> list[tuple[Path, str]]:
 
 
 def _outputs(dataset: str) -> list[Path]:
-    source = local_folder(dataset)
+    source = places.local_folder(dataset)
     return sorted([*(source / "tables").glob("*.csv"), *(source / "figures").glob("*.png")])
 
 

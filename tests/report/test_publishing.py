@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from picie_core import figures
+from picie_core import figures, places
 from picie_core.datasets import DATASETS
 from picie_core.report import publishing
 from picie_core.report.publishing import PublishError, publish
@@ -19,7 +19,7 @@ def reports(tmp_path, monkeypatch):
     """A workbook of its own, in which notebooks have run on CamVid and on scenes."""
     monkeypatch.setenv("PICIE_HOME", str(tmp_path))
     for dataset in ("camvid", *RENDERED):
-        folder = publishing.local_folder(dataset)
+        folder = places.local_folder(dataset)
         figures.save_table(pd.DataFrame({"of": [dataset]}), folder / "tables", "scores")
         for name, shows in (("curves", figures.NO_IMAGES), ("samples", dataset)):
             figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), folder / "figures", name, shows=shows)
@@ -52,7 +52,7 @@ def test_scenes_may_be_shown(reports, dataset):
 
 @pytest.mark.parametrize("shows", [*(name for name in DATASETS if name not in RENDERED), "Scenes", "scenes "])
 def test_no_other_data_set_may_be_shown(reports, shows):
-    figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), publishing.local_folder("scenes") / "figures", "x", shows)
+    figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), places.local_folder("scenes") / "figures", "x", shows)
     publish("scenes")
     assert "figures/scenes-x.png" not in committed(reports)
 
@@ -64,7 +64,7 @@ def test_a_photograph_asked_for_by_name_is_refused_and_nothing_is_copied(reports
 
 
 def test_a_picture_that_something_else_made_is_refused(reports):
-    Image.new("RGB", (8, 8)).save(publishing.local_folder("scenes") / "figures" / "drawn.png")
+    Image.new("RGB", (8, 8)).save(places.local_folder("scenes") / "figures" / "drawn.png")
     with pytest.raises(PublishError, match=r"drawn\.png \(shows unknown\)"):
         publish("scenes", ["drawn"])
     publish("scenes")
@@ -78,7 +78,7 @@ def test_outputs_are_published_by_name(reports):
 
 def test_an_older_output_is_replaced(reports):
     publish("camvid")
-    figures.save_table(pd.DataFrame({"of": ["later"]}), publishing.local_folder("camvid") / "tables", "scores")
+    figures.save_table(pd.DataFrame({"of": ["later"]}), places.local_folder("camvid") / "tables", "scores")
     publish("camvid", ["scores"])
     assert (reports / "tables" / "camvid-scores.csv").read_text() == "of\nlater\n"
     assert len(committed(reports)) == 2
@@ -90,7 +90,7 @@ def list_of_runs(file, *seeds, miou=20.0, digest="120000000000"):
 
 
 def test_lists_of_runs_add_up(reports):
-    made, committed_ = publishing.local_folder("scenes") / "tables" / "runs.csv", reports / "tables" / "scenes-runs.csv"
+    made, committed_ = places.local_folder("scenes") / "tables" / "runs.csv", reports / "tables" / "scenes-runs.csv"
     list_of_runs(made, 1, 2)
     publish("scenes")
     assert committed_.read_bytes() == made.read_bytes()
@@ -104,7 +104,7 @@ def test_lists_of_runs_add_up(reports):
 
 
 def test_a_list_of_runs_that_cannot_be_read_stops_everything(reports):
-    list_of_runs(publishing.local_folder("scenes") / "tables" / "runs.csv", 1)
+    list_of_runs(places.local_folder("scenes") / "tables" / "runs.csv", 1)
     (reports / "tables").mkdir()
     (reports / "tables" / "scenes-runs.csv").write_text("<<<<<<< HEAD\n")
     with pytest.raises(lists.ListError, match=r"scenes-runs\.csv is not a list of runs"):
@@ -132,7 +132,7 @@ def test_nothing_at_all(tmp_path, monkeypatch):
 
 
 def test_nothing_but_photographs(reports):
-    folder = publishing.local_folder("camvid")
+    folder = places.local_folder("camvid")
     (folder / "tables" / "scores.csv").unlink()
     (folder / "figures" / "curves.png").unlink()
     with pytest.raises(PublishError, match=r"nothing in .*camvid may be published"):
