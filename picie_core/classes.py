@@ -15,8 +15,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from picie_core import suggestions
-
 VOID = 255
 """The class index of pixels that no score counts."""
 
@@ -94,17 +92,6 @@ def distinct_colors(count: int) -> np.ndarray:
     hues = [(i * 0.618033988749895) % 1.0 for i in range(count)]
     rgb = [colorsys.hls_to_rgb(hue, (0.5, 0.35, 0.68)[i % 3], 0.65) for i, hue in enumerate(hues)]
     return np.array([[round(255 * c) for c in color] for color in rgb], dtype=np.uint8).reshape(-1, 3)
-
-
-def table(name: str) -> ClassTable:
-    """The class table of a data set by the data set's name (`camvid`, `coco27`, ...).
-
-    Raises:
-        ValueError: no such table; the message suggests the nearest name.
-    """
-    if name not in TABLES:
-        raise ValueError(f"no class table is called {name!r}: {suggestions.nearest(name, TABLES)}")
-    return TABLES[name]
 
 
 def _plain(

@@ -30,28 +30,33 @@ Root = Annotated[Path | None, typer.Option(help="The data set's folder (scenes n
 def prepare(
     name: Annotated[str, typer.Argument(help="scenes, camvid, coco27, cityscapes27, voc21, folder, ...")],
     root: Root = None,
-    size: Annotated[int, typer.Option(help="Side of the network's input in pixels.")] = 128,
+    size: Annotated[int | None, typer.Option(help="Side of the network's input in pixels; default: as runs.")] = None,
+    scale: Annotated[str, typer.Option(help="small or full: the size where none is given.")] = "small",
     recipe: Annotated[
         str, typer.Option(help="paper, release or ours: decides the size training images are kept at.")
     ] = "ours",
     limit: Annotated[int | None, typer.Option(help="At most so many images of each split.")] = None,
     skip_bad: Annotated[bool, typer.Option(help="Leave out images that cannot be used, instead of stopping.")] = False,
+    verify: Annotated[bool, typer.Option(help="Read the arrays again and compare them with their checksums.")] = False,
 ) -> None:
     """Decode, check and cache a data set; runs do this by themselves.
 
     \b
     picie prepare camvid --root ~/data/CamVid
-    picie prepare coco27 --root ~/data/coco --size 320
+    picie prepare coco27 --root ~/data/coco --recipe paper --scale full
     picie prepare folder --root ~/Pictures --skip-bad
     """
     from picie_core.settings import Settings
     from picie_core.training import splits
 
-    explicit = {"dataset": name, "data_root": root, "image_size": size, "recipe": recipe}
+    explicit = {"dataset": name, "data_root": root, "scale": scale, "recipe": recipe}
+    explicit |= {} if size is None else {"image_size": size}
     explicit |= {} if limit is None else {"train_images": limit, "val_images": limit}
     settings = Settings(**explicit, on_bad_image="skip" if skip_bad else "error")
     for split, data in zip(("train", "val"), splits(settings), strict=True):
         labels = "no labels" if data.labels is None else f"{len(data.classes.names)} classes"  # type: ignore[union-attr]
+        if verify:
+            data.verify()
         typer.echo(f"{split}: {len(data)} images of {data.images.shape[1]} pixels, {labels}: {data.folder}")
 
 
@@ -160,7 +165,7 @@ def results(
     picie results
     picie results -p dataset=camvid -p epochs=4 --out camvid.csv
     """
-    from picie_core import places, records, tables
+    from picie_core import files, places, records, tables
     from picie_core.tables import lists
 
     wanted = options.settings(parameter)
@@ -178,12 +183,13 @@ def results(
         note = f"{len(bare)} of {len(runs)} runs ({sets}) have no score, for their data have no labels"
         if len(bare) == len(runs) and not out:
             raise RefusedError(
-                f"{note}: put labels beside the images (data/README.md), or look at the clusters with `picie segment`"
+                f"{note}: put labels beside the images (data/README.md), or look at the clusters with "
+                f"`picie segment RUN`, RUN being {' or '.join(run.folder.name for run in bare[-3:])}"
             )
         typer.echo(note, err=True)
     typer.echo(tables.as_text(tables.over_seeds(records.tidy(runs))))
     if out:
-        records.write(out, lists.merged(lists.every_run(runs), out).to_csv(index=False))
+        files.write(out, lists.merged(lists.every_run(runs), out).to_csv(index=False))
         typer.echo(f"every run: {out}")
 
 

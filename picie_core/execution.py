@@ -189,9 +189,9 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
 @contextmanager
 def _fixed_places() -> Iterator[None]:
     """The places of this process, in full, for the kernel, whose working directory is another."""
-    here = {"PICIE_HOME": places.home, "PICIE_RUNS": places.runs_root, "PICIE_PREPARED": places.prepared_folder}
+    here = places.as_environment()
     before = {name: os.environ.get(name) for name in here}
-    os.environ.update({name: str(place()) for name, place in here.items()})
+    os.environ.update(here)
     try:
         yield
     finally:

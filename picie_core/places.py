@@ -59,6 +59,12 @@ def local_folder(dataset: str) -> Path:
     return reports_folder() / "local" / dataset
 
 
+def as_environment() -> dict[str, str]:
+    """The places of this process, in full, as the variables that give them to another one."""
+    here = {"PICIE_HOME": home, "PICIE_RUNS": runs_root, "PICIE_PREPARED": prepared_folder}
+    return {name: str(place()) for name, place in here.items()}
+
+
 def _is_project(folder: Path) -> bool:
     file = folder / "pyproject.toml"
     try:

@@ -70,7 +70,7 @@ class Run:
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """`environment.json`: versions, commit, device (see `environment`); empty where the file is gone."""
+        """`environment.json`: versions, commit, device (see `devices.environment`); empty where the file is gone."""
         file = self.folder / "environment.json"
         return json.loads(file.read_text()) if file.is_file() else {}
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from picie_core import figures, metrics, records, training, views
+from picie_core import figures, files, metrics, training, views
 from picie_core.datasets.decoding import read_image
 from picie_core.datasets.listing import IMAGE_SUFFIXES, files_in
 from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
@@ -55,8 +55,8 @@ def segment(
             has not; nothing has been written.
         BadImages: some images could not be used; the others have been segmented.
     """
-    files = _listed(images)
-    places = _places(files, images, out)
+    photos = _listed(images)
+    places = _places(photos, images, out)
     k = run.settings.predicted_clusters
     if strange := sorted(n for n in names or {} if not 0 <= n < k):
         raise DataError(f"a name for cluster {', '.join(map(str, strange))}: this run has clusters 0 to {k - 1}")
@@ -65,7 +65,7 @@ def segment(
     palette = cluster_colors(run)
     pixels, seen = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
     bad = []
-    for done, (file, place) in enumerate(zip(files, places, strict=True), start=1):
+    for done, (file, place) in enumerate(zip(photos, places, strict=True), start=1):
         try:
             image = np.asarray(_read(file))
         except Unusable as error:
@@ -74,17 +74,17 @@ def segment(
             with fabric.autocast():
                 clusters = segment_image(method, image, run.settings.image_size, fabric.device)
             place.parent.mkdir(parents=True, exist_ok=True)
-            records.write(place.with_name(place.name + ".png"), _index_png(clusters, palette))
-            records.write(place.with_name(place.name + ".overlay.jpg"), _overlay_jpeg(image, clusters, palette))
+            files.write(place.with_name(place.name + ".png"), _index_png(clusters, palette))
+            files.write(place.with_name(place.name + ".overlay.jpg"), _overlay_jpeg(image, clusters, palette))
             counts = np.bincount(clusters.ravel(), minlength=k)
             pixels += counts
             seen += counts > 0
-        tick(done, len(files))
+        tick(done, len(photos))
     file = out / "clusters.csv"
-    records.write(file, _clusters_csv(pixels, seen, palette, cluster_names(run) | dict(names or {})))
+    files.write(file, _clusters_csv(pixels, seen, palette, cluster_names(run) | dict(names or {})))
     if bad:
-        rest = f"The other {len(files) - len(bad)} are segmented in {out}; repair or remove these."
-        raise BadImages(f"images in {images}", bad, len(files), advice=rest)
+        rest = f"The other {len(photos) - len(bad)} are segmented in {out}; repair or remove these."
+        raise BadImages(f"images in {images}", bad, len(photos), advice=rest)
     return file
 
 
@@ -121,14 +121,13 @@ def segment_image(method: Method, image: np.ndarray, short_side: int, device: to
 
 
 def cluster_colors(run: Run) -> np.ndarray:
-    """A colour for each cluster, uint8 (K, 3): its class's where it was matched to one of the data set's table."""
-    k = run.settings.predicted_clusters
-    palette = figures.colors(k)
+    """A colour for each cluster, uint8 (K, 3): of a scored run that of the class that `cluster_names` calls it by."""
+    palette = figures.colors(run.settings.predicted_clusters)
     if run.confusion is None or run.classes is None:
         return palette
-    classes = records.classes_of(run.settings, run.confusion)
-    matched = classes >= 0
-    palette[matched] = run.classes.colors[classes[matched]]
+    classes = metrics.majority(run.confusion)
+    seen = classes >= 0
+    palette[seen] = run.classes.colors[classes[seen]]
     return palette
 
 

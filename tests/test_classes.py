@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from picie_core import classes, scenes
-from picie_core.classes import CAMVID, CITYSCAPES27, COCO27, COCO_STUFF15, SCENES, TABLES, VOC21, ClassTable, table
+from picie_core.classes import CAMVID, CITYSCAPES27, COCO27, COCO_STUFF15, SCENES, TABLES, VOC21, ClassTable
 
 DATA = resources.files("picie_core") / "data"
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_tables_are_sound(name):
-    t = table(name)
+    t = TABLES[name]
     assert set(t.ids.values()) == set(range(len(t)))
     assert not t.void & set(t.ids)
     assert t.things | t.stuff == set(range(len(t)))
@@ -86,11 +86,6 @@ def test_camvid_and_voc():
     assert CAMVID.void == {11}
     assert VOC21.names[15] == "person"
     assert VOC21.colors[[0, 1, 15, 20]].tolist() == [[0, 0, 0], [128, 0, 0], [192, 128, 128], [0, 64, 128]]
-
-
-def test_unknown_table_suggests_the_nearest():
-    with pytest.raises(ValueError, match="did you mean 'cityscapes27'"):
-        table("cityscape27")
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,10 @@ def test_runs_without_labels_have_no_score_to_show(picie, home, tiny_run, monkey
     monkeypatch.setattr(records, "finished", lambda root: found)
     status, out, err = picie("results")
     assert (status, out) == (2, "")
-    assert re.match(r"picie: 1 of 1 runs \(folder\) have no score, .*: put labels .* with `picie segment`", err)
+    assert re.match(
+        r"picie: 1 of 1 runs \(folder\) have no score, .*: put labels .* with `picie segment RUN`, RUN ", err
+    )
+    assert f"RUN being {found[0].folder.name}" in err
     found.append(tiny_run)
     status, out, err = picie("results")
     assert status == 0
@@ -251,6 +254,30 @@ def test_prepare_says_what_it_made(picie):
     folder = Path(re.fullmatch(r"val: 4 images of 32 pixels, 12 classes: (.+)", val).group(1))
     assert (folder / "manifest.json").is_file()
     assert picie("prepare", "scenes", "--size", "32", "--recipe", "paper", "--limit", "4")[1] == out
+
+
+def test_prepare_makes_what_a_run_of_these_axes_sees(picie, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(np.full((50, 40, 3), 99, np.uint8)).save(photos / "a.png")
+    small = picie("prepare", "folder", "--root", photos, "--recipe", "paper")[1].splitlines()
+    full = picie("prepare", "folder", "--root", photos, "--recipe", "release", "--scale", "full")[1].splitlines()
+    assert ["of 128 pixels" in line for line in small] == [True, True]
+    assert ["of 640 pixels" in full[0], "of 320 pixels" in full[1]] == [True, True]
+
+
+def test_prepare_may_check_what_was_prepared_before(picie, home):
+    words = ("prepare", "scenes", "--size", "32", "--recipe", "paper", "--limit", "2", "--verify")
+    status, out, _ = picie(*words)
+    assert status == 0
+    array = next(Path(out.split(": ")[-1].strip()).glob("*.images.npy"))
+    content = bytearray(array.read_bytes())
+    content[-1] ^= 1
+    array.write_bytes(content)
+    status, _, err = picie(*words)
+    assert status == 2
+    assert f"{array} has changed since it was prepared" in err
+    shutil.rmtree(array.parent)
 
 
 def test_prepare_keeps_training_images_at_the_recipes_size(picie):

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import die, watch_disk
 
-from picie_core import classes, records
+from picie_core import classes, files, records
 from picie_core.metrics import majority, majority_iou, match_iou, score
 from picie_core.metrics.partitions import objects, things_and_stuff
 from picie_core.settings import Settings
@@ -48,7 +48,7 @@ def finished_run(folder, settings=None, matrix=MATRIX, **result):
         records.write_array(folder / "confusion.npy", matrix)
     records.write_tensors(folder / "model.safetensors", {"weight": torch.arange(6.0).reshape(2, 3)})
     record = {"key": folder.name, "seconds": 1.5, "classes": None, "commit": "c"} | result
-    records.write_json(folder / "result.json", record)
+    files.write_json(folder / "result.json", record)
     return folder
 
 
@@ -57,9 +57,9 @@ def finished_run(folder, settings=None, matrix=MATRIX, **result):
 
 def test_a_file_is_written_whole_with_no_rest(tmp_path):
     file = tmp_path / "file.json"
-    records.write_json(file, {"a": [1, 2.5, None], "b": "é"})
+    files.write_json(file, {"a": [1, 2.5, None], "b": "é"})
     assert json.loads(file.read_text()) == {"a": [1, 2.5, None], "b": "é"}
-    records.write(file, b"\x00\xff")
+    files.write(file, b"\x00\xff")
     assert file.read_bytes() == b"\x00\xff"
     assert list(tmp_path.iterdir()) == [file]
     assert file.stat().st_mode & 0o777 == 0o644  # others may read a run
@@ -73,7 +73,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where, before):
         file.write_text(before)
     monkeypatch.setattr(*((os, "fsync") if where == "fsync" else (Path, "replace")), full)
     with pytest.raises(OSError, match=r"No space left.*make room, then do the same again.*result\.json'"):
-        records.write(file, "new")
+        files.write(file, "new")
     assert [path.name for path in tmp_path.iterdir()] == (["result.json"] if before else [])
     assert not before or file.read_text() == before
 
@@ -85,11 +85,11 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, where):
 
     def work():
         setattr(*((os, "fsync") if where == "fsync" else (Path, "replace")), die)
-        records.write(file, "new")
+        files.write(file, "new")
 
     assert killed(work)
     assert file.read_text() == "old"
-    records.write(file, "newer")
+    files.write(file, "newer")
     assert file.read_text() == "newer"
 
 
@@ -98,7 +98,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     fsync, replace = os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append(f"fsync {os.fstat(fd).st_size}"), fsync(fd)))
     monkeypatch.setattr(Path, "replace", lambda path, target: (order.append("rename"), replace(path, target))[1])
-    records.write(tmp_path / "x", "12345")
+    files.write(tmp_path / "x", "12345")
     assert order == ["fsync 5", "rename"]
 
 
@@ -341,7 +341,7 @@ def test_tidy_of_nothing_has_its_columns():
 
 
 def test_tidy_names_every_other_score_by_what_differs(tmp_path):
-    table = classes.table("camvid")
+    table = classes.TABLES["camvid"]
     matrix = np.random.default_rng(0).integers(1, 99, (11, 14))
     folder = finished_run(tmp_path / "run", Settings(num_clusters=14), matrix, classes=table.to_dict())
     found = records.tidy([records.load(folder)]).set_index("metric")["value"]
@@ -361,7 +361,7 @@ def test_tidy_names_every_other_score_by_what_differs(tmp_path):
 
 
 def test_what_was_taught_the_classes_keeps_them_among_objects(tmp_path):
-    table = classes.table("camvid")
+    table = classes.TABLES["camvid"]
     matrix = np.random.default_rng(0).integers(1, 99, (11, 11))
     settings = Settings(method="supervised", num_clusters=11)
     run = records.load(finished_run(tmp_path / "run", settings, matrix, classes=table.to_dict()))

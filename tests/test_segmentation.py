@@ -411,11 +411,14 @@ def test_a_table_of_names_that_cannot_be_used_says_why(tmp_path, content, messag
 # -- colours
 
 
-def test_clusters_have_the_colour_of_the_class_they_were_matched_to(tiny_run):
-    colors = segmentation.cluster_colors(tiny_run)
-    matched = metrics.match(tiny_run.confusion)
-    assert (matched >= 0).all()  # as many clusters as classes
-    assert np.array_equal(colors, classes.SCENES.colors[matched])
+def test_clusters_have_the_colour_of_the_class_they_are_called_by(tiny_run):
+    confusion = np.zeros_like(tiny_run.confusion)
+    confusion[:3, :3] = [[5, 4, 0], [1, 0, 0], [0, 3, 0]]  # two clusters of class 0, and one that nobody has seen
+    run = dataclasses.replace(tiny_run, confusion=confusion)
+    colors, table = segmentation.cluster_colors(run), classes.SCENES
+    assert segmentation.cluster_names(run) == {0: f"{table.names[0]}?", 1: f"{table.names[0]}?"}
+    assert np.array_equal(colors[:2], table.colors[[0, 0]])
+    assert np.array_equal(colors[2:], figures.colors(K)[2:])
 
 
 def test_clusters_of_a_run_without_labels_have_colours_of_their_own_and_no_names(tiny_run):

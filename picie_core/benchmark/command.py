@@ -39,7 +39,7 @@ def bench(
     picie bench memory -p dataset=camvid -p data_root=DIR -p image_size=320
     picie bench -p precision=bf16 -p device=cuda -p image_size=320 -p batch_size=128 --out gpu.json
     """
-    from picie_core import devices, records
+    from picie_core import devices, files
     from picie_core.benchmark import epoch, growth, kmeans, loading, memory, profile
     from picie_core.settings import Settings
 
@@ -71,4 +71,4 @@ def bench(
             typer.echo(line)
     if out:
         places = {"data_root": None, "runs_root": None, "weights_file": None}
-        records.write_json(out, found | {"quick": quick, "machine": machine, "settings": settings.values() | places})
+        files.write_json(out, found | {"quick": quick, "machine": machine, "settings": settings.values() | places})

@@ -6,6 +6,7 @@ import resource
 import sys
 from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faiss
@@ -59,11 +60,20 @@ def _share_threads(threads: int, processes: int) -> None:
 
 def peak_memory(device: torch.device) -> dict[str, float]:
     """Peak memory of the process so far, and of the GPU, in MB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    row = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
+    row = {"peak_memory_mb": _peak_resident() / 2**20}
     if device.type == "cuda":
         row["peak_gpu_mb"] = torch.cuda.max_memory_allocated(device) / 2**20
     return row
+
+
+def _peak_resident() -> int:
+    """In bytes. On Linux not by `getrusage`, whose peak a process inherits from the one that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from picie_core import draws
-from picie_core.discovery.laplacian import ProposalError, embedded, graph, scaled, unit
+from picie_core.discovery.laplacian import ProposalError, embedding, graph, scaled, unit
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def discover(
     if method == "spectral":
         if k > len(features):
             cluster(features, k, restarts, seed)  # says so in the words of proposals and clusters
-        points, parts = embedded(graph(features, neighbors), k if components is None else components, seed)
+        points, parts = embedding(graph(features, neighbors), k if components is None else components, seed)
     else:
         points, parts = unit(features), None
     labels, centres = cluster(points, k, restarts, seed)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from picie_core import draws
 from picie_core.discovery import cluster
-from picie_core.discovery.laplacian import ProposalError, embedded, graph, spectrum, unit
+from picie_core.discovery.laplacian import ProposalError, embedding, graph, spectrum, unit
 
 
 def eigengaps(features: np.ndarray, most: int, neighbors: int, seed: int) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def stability(
         points, parts = unit(features[rows]), 0
         if method == "spectral":
             joined = graph(features[rows], neighbors)
-            points, parts = embedded(joined, max(ks) if components is None else components, own, lenient=True)
+            points, parts = embedding(joined, max(ks) if components is None else components, own, lenient=True)
         wide = {k: points.shape[1] if method == "kmeans" or components is not None else k for k in ks}
         drawn.append(rows)
         found.append({k: cluster(points[:, : wide[k]], k, restarts, own)[0] for k in ks if wide[k] >= parts})

@@ -46,11 +46,11 @@ def graph(features: np.ndarray, neighbors: int) -> sparse.csr_array:
     return sparse.csr_array(0.5 * (joined + joined.T))
 
 
-def embedding(features: np.ndarray, components: int, neighbors: int, seed: int) -> np.ndarray:
-    """The spectral embedding: the first eigenvectors of the graph's normalised Laplacian, the constant one included.
+def embedding(joined: sparse.csr_array, components: int, seed: int, lenient: bool = False) -> tuple[np.ndarray, int]:
+    """The spectral embedding: the first eigenvectors of a graph's normalised Laplacian, the constant one included.
 
     L = I - D^-1/2 W D^-1/2, L x = lambda x, u = D^-1/2 x (von Luxburg 2007, "Lrw"; sheet 2.3), W of `graph`: what
-    `sklearn.manifold.spectralembedded(W, drop_first=False)` computes, whose ARPACK factorises L and does not end in
+    `sklearn.manifold.spectral_embedding(W, drop_first=False)` computes, whose ARPACK factorises L and does not end in
     minutes where 10,000 proposals have little structure. Here ARPACK looks for the largest eigenvalues of I - L.
 
     A graph of c parts has c eigenvalues 0, whose eigenvectors are constant on a part and 0 elsewhere. These are
@@ -58,25 +58,17 @@ def embedding(features: np.ndarray, components: int, neighbors: int, seed: int) 
     eigenvalue. The release has sklearn warn, and takes what comes.
 
     Args:
-        features: (n, D).
+        joined: (n, n), see `graph`.
         components: eigenvectors, 1..n-1; COMUS: the number of clusters.
-        neighbors: see `graph`.
         seed: of the vector that the search starts from, which decides nothing but the last bits.
+        lenient: more parts than components are no error; the smallest parts then lie at 0, all in one place.
 
     Returns:
-        (n, components) float64, eigenvalues ascending; in each column the entry farthest from 0 is positive.
+        (n, components) float64, eigenvalues ascending; in each column the entry farthest from 0 is positive. And the
+        number of the graph's parts.
 
     Raises:
-        ProposalError: as `graph`; components out of range; or fewer components than the graph has parts, so that some
-            parts would lie at 0, all in one place.
-    """
-    return embedded(graph(features, neighbors), components, seed)[0]
-
-
-def embedded(joined: sparse.csr_array, components: int, seed: int, lenient: bool = False) -> tuple[np.ndarray, int]:
-    """`embedding` of a `graph`, and the number of the graph's parts.
-
-    With `lenient` more parts than components are no error: the smallest parts lie at 0 then.
+        ProposalError: components out of range, or fewer than the graph has parts.
     """
     _, vectors, roots, parts = spectrum(joined, components, seed)
     if parts > components and not lenient:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from picie_core import evaluation, metrics, records, training, views
+from picie_core import evaluation, files, metrics, training, views
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
 from picie_core.datasets.problems import Unlabelled
@@ -261,7 +261,7 @@ def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Fig
     folder.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=130, metadata={"Shows": shows, "Software": "picie_core"})
-    records.write(folder / f"{name}.png", stream.getvalue())
+    files.write(folder / f"{name}.png", stream.getvalue())
     plt.close(figure)
     return figure
 
@@ -275,5 +275,5 @@ def shows(file: Path) -> str:
 def save_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
     """Write a table as `folder/name.csv`, at once."""
     folder.mkdir(parents=True, exist_ok=True)
-    records.write(folder / f"{name}.csv", table.to_csv(index=False))
+    files.write(folder / f"{name}.csv", table.to_csv(index=False))
     return folder / f"{name}.csv"

@@ -53,7 +53,7 @@ def slurm(file: Path) -> Iterator["Client"]:
     try:
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
-        raise GridError("grids on Slurm need dask-jobqueue: pip install 'picie-workbook[cluster]'") from error
+        raise GridError("grids on Slurm need dask-jobqueue: pip install -e '.[cluster]'") from error
     try:
         given = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -133,7 +133,7 @@ def _distributed() -> Any:
         import distributed
     except ImportError as error:
         raise GridError(
-            "grids on a cluster need dask.distributed: pip install 'picie-workbook[cluster]' (or dask, distributed and "
+            "grids on a cluster need dask.distributed: pip install -e '.[cluster]' (or dask, distributed and "
             "dask-jobqueue)"
         ) from error
     return distributed

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from picie_core import places, records
+from picie_core import files, places, records
 from picie_core.grid import leash
 from picie_core.grid.leash import DONE, FAILED, NOTEBOOK
 from picie_core.grid.plan import Job
@@ -63,8 +63,7 @@ def order(job: Job, folder: Path) -> Order:
     """The order for a job, from where the grid was started."""
     explicit = {name: getattr(job.settings, name) for name in job.settings.explicit}
     full = {name: str(v.expanduser().resolve()) if isinstance(v, Path) else v for name, v in explicit.items()}
-    here = {"PICIE_HOME": places.home, "PICIE_RUNS": places.runs_root, "PICIE_PREPARED": places.prepared_folder}
-    return Order(job, folder, {"overrides": {}} | full, {name: str(place()) for name, place in here.items()})
+    return Order(job, folder, {"overrides": {}} | full, places.as_environment())
 
 
 class Process:
@@ -133,6 +132,6 @@ def note(folder: Path, failure: Failure) -> None:
     """Leave in a run's folder why it failed, for `--status`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        records.write_json(folder / FAILURE, {"reason": failure.reason, "message": failure.message})
+        files.write_json(folder / FAILURE, {"reason": failure.reason, "message": failure.message})
     except OSError as error:  # a full disk: the other jobs, and what is said at the end, are worth more than the note
         log.warning("no note of the failure could be left in %s: %s", folder, error)

@@ -68,8 +68,7 @@ def before(jobs: Iterable[Job]) -> dict[Job, dict[Path, Job]]:
     """
     found: dict[Job, dict[Path, Job]] = {}
     for job in jobs:
-        settings = job.settings
-        while (settings := settings.previous) is not None:
+        for settings in job.settings.earlier:
             folder = run_folder(settings, *splits(settings))
             found.setdefault(job, {})[folder] = Job(f"what {job.row} starts from", settings)
     return found

@@ -10,7 +10,7 @@ import yaml
 from picie_core import network, places, records, suggestions
 from picie_core.datasets import DataError
 from picie_core.errors import WorkbookError
-from picie_core.methods import METHODS, chance
+from picie_core.methods import METHODS
 from picie_core.settings import TAUGHT, Settings, SettingsError, parse
 from picie_core.tables import published
 from picie_core.training import run_folder, splits
@@ -21,8 +21,9 @@ KEY_FIELDS = ("table", "method", "setting")
 
 DATA = (
     "dataset", "data_root", "image_size", "base_size", "train_images", "val_images", "scored_split", "on_bad_image",
+    "learned_split",
 )  # fmt: skip
-"""Settings that say which prepared data a run sees."""
+"""What of `Settings` says which prepared data a run sees."""
 
 
 class GridError(WorkbookError, ValueError):
@@ -182,7 +183,7 @@ def prepare(grid: Grid) -> dict[Job, Path]:
         weights = (s.backbone, s.weights_file)
         try:
             folders[job] = run_folder(s, *once(data, lambda s=s: splits(s)))
-            if s.pretrained and not issubclass(METHODS[s.method], (chance.Rgb, chance.Random)):
+            if any(METHODS[each.method].starts_from_imagenet(each) for each in (s, *s.earlier)):
                 once(weights, lambda weights=weights: bool(network.imagenet_weights(*weights)))
         except (DataError, SettingsError, OSError) as error:
             problems.setdefault(str(error), []).append(job.row)

@@ -15,6 +15,11 @@ from picie_core.settings import Settings
 class Rgb(Method):
     """k-means on the colour of each pixel (normalised RGB), at the image's own size."""
 
+    @classmethod
+    def starts_from_imagenet(cls, settings: Settings) -> bool:
+        """Never: there is no network."""
+        return False
+
     def embedding(self, images: Tensor) -> Tensor:
         """The images themselves: (B, 3, S, S)."""
         return images
@@ -41,6 +46,11 @@ class Random(Method):
     """A cluster drawn uniformly for each pixel."""
 
     clusters_at_the_end = False
+
+    @classmethod
+    def starts_from_imagenet(cls, settings: Settings) -> bool:
+        """Never: there is no network."""
+        return False
 
     def __init__(self, settings: Settings, num_images: int) -> None:
         super().__init__(settings, num_images)

@@ -39,6 +39,11 @@ class Comus(Supervised):
         return deeplab.build(settings) if settings.comus_network == "deeplabv3" else super().make(settings)
 
     @classmethod
+    def starts_from_imagenet(cls, settings: Settings) -> bool:
+        """The workbook's network may; DeepLabv3 has weights of its own."""
+        return settings.comus_network == "fpn" and super().starts_from_imagenet(settings)
+
+    @classmethod
     def inputs(cls, settings: Settings) -> str:
         """Digest of the weights that DeepLabv3 starts from."""
         return deeplab.fingerprint(settings) if settings.comus_network == "deeplabv3" else ""

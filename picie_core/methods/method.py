@@ -136,7 +136,7 @@ class Method(nn.Module):
             kmeans.add(flatten(self.embedding(views.plain(batch.images, self.settings.image_size))))
 
         yield self.clustering_pass("final clustering", step, "final")
-        self.final_prototypes, self.record["final_inertia"] = kmeans.finish()
+        self.final_prototypes, _ = kmeans.finish()
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
         """Scores of the clusters for normalised images, (B, 3, S, S) -> name of the prototypes: (B, K, h, w).
@@ -156,6 +156,11 @@ class Method(nn.Module):
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take what this run needs from the weights of the run before (`Settings.previous`); called where there is
         one, also when an interrupted run goes on."""
+
+    @classmethod
+    def starts_from_imagenet(cls, settings: Settings) -> bool:
+        """Whether a run reads torchvision's ImageNet weights (`network.build`)."""
+        return settings.pretrained
 
     @classmethod
     def inputs(cls, settings: Settings) -> str:

@@ -42,6 +42,11 @@ class Pseudomasks(Method):
         self.requires_grad_(False)
 
     @classmethod
+    def starts_from_imagenet(cls, settings: Settings) -> bool:
+        """Never: what describes a proposal is of the run before, or has weights of its own."""
+        return False
+
+    @classmethod
     def inputs(cls, settings: Settings) -> str:
         """Digest of the weights or masks that the settings name."""
         return saliency.fingerprint(settings) + (dino.fingerprint(settings) if settings.pretext == "dino" else "")

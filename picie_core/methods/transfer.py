@@ -65,7 +65,9 @@ class Probe(Transfer):
 
 
 class Retraining(Transfer):
-    """The whole network trained on with view 1 (transformed as in the run before), and a new classifier (Table 8).
+    """The whole network trained on with view 1, and a new classifier (Table 8).
+
+    View 1 is transformed as the recipe says, the same for every `pretext`, whatever that method has of its own.
 
     Scored twice: `final`, by its classifier, and `clustered` (the table's C-Acc and C-mIoU): by k-means on the unit
     features that supervised training has made, matched like any clustering. The clustering sees running batch norm

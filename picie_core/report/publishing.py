@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from picie_core import figures, places, records
+from picie_core import figures, files, places
 from picie_core.datasets import closeups
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
 from picie_core.errors import WorkbookError
@@ -35,22 +35,22 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
             images of any data but scenes.
         ListError: one of the two lists of runs is none.
     """
-    source, files = places.local_folder(dataset), _outputs(dataset)
-    if not files:
+    source, made = places.local_folder(dataset), _outputs(dataset)
+    if not made:
         others = sorted(folder.name for folder in source.parent.glob("*") if _outputs(folder.name))
         hint = f"there are outputs on {', '.join(others)}" if others else "there are no outputs on other data either"
         raise PublishError(f"nothing to publish in {source}: execute a notebook on {dataset} first ({hint})")
     if names is None:
-        chosen = [file for file in files if _may(file)]
+        chosen = [file for file in made if _may(file)]
         if not chosen:
             raise PublishError(f"nothing in {source} may be published: every output shows images that are not ours")
     else:
-        missing = [name for name in names if name not in {file.stem for file in files}]
+        missing = [name for name in names if name not in {file.stem for file in made}]
         if missing:
             raise PublishError(
-                f"no output is called {', '.join(missing)} in {source}; there are: {', '.join(f.stem for f in files)}"
+                f"no output is called {', '.join(missing)} in {source}; there are: {', '.join(f.stem for f in made)}"
             )
-        chosen = [file for file in files if file.stem in names]
+        chosen = [file for file in made if file.stem in names]
         refused = [file for file in chosen if not _may(file)]
         if refused:
             raise PublishError(
@@ -61,7 +61,7 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
     contents = {target: _content(file, target) for file, target in targets.items()}
     for target, content in contents.items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        records.write(target, content)
+        files.write(target, content)
     return list(contents)
 
 

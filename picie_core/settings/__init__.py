@@ -76,10 +76,20 @@ class Settings(Fields):
         mine = [name for name in type(self).model_fields if name.startswith(("transfer_", "comus_"))]
         return self._with(self.pretext, ("pretext", "fresh", *of_objects, *mine))
 
+    @property
+    def earlier(self) -> tuple[Self, ...]:
+        """The settings of the runs that this one starts from: `previous`, that one's, and so on."""
+        return (self.previous, *self.previous.earlier) if self.previous else ()
+
     def _with(self, method: str, dropped: Collection[str], **changes: Any) -> Self:
         """The same explicit values for another method, but for those that are its own affair."""
         kept = {name: value for name, value in self.explicit.items() if name not in dropped}
         return type(self)(**(kept | {"method": method} | changes))
+
+    @property
+    def learned_split(self) -> str:
+        """The split of the data set that is learned from: `train`, but for later self-trainings."""
+        return self.comus_later_split if self.method == "comus" and self.comus_iterations > 1 else "train"
 
     @property
     def predicted_clusters(self) -> int:

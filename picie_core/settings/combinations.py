@@ -37,6 +37,8 @@ def problems(s: Any) -> list[str]:
             f"pretext = {s.pretext!r} is for {' and '.join(recipes.OBJECTS)}; {s.method} takes the network of "
             "untrained, deepcluster, iic or picie"
         )
+    if s.method == "comus" and s.num_clusters > 254:
+        found.append(f"num_clusters = {s.num_clusters}: what comus learns is an 8-bit mask; give at most 254")
     if s.comus_later_split == "trainaug" and s.dataset != "voc21":
         found.append(f"comus_later_split = 'trainaug' is a split of voc21; {s.dataset} has 'train'")
     found += _of_devices(s)

@@ -145,13 +145,6 @@ def shown(table: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
     return table.drop(columns=provenance.COLUMN, errors="ignore").round(digits)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A table as GitHub's Markdown; numbers with one decimal."""
-    cells = table.map(lambda v: f"{v:.1f}" if isinstance(v, float) and not math.isnan(v) else "" if v != v else str(v))
-    lines = [list(map(str, table.columns)), ["---"] * len(table.columns), *cells.to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """`over_seeds` for people: accuracy and mIoU as "mean ± sd [95 % interval]", one decimal; seconds whole; of the
     settings, those in which the rows differ, if any."""

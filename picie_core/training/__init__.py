@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picie_core import devices, evaluation, places, provenance, records
+from picie_core import devices, evaluation, files, places, provenance, records
 from picie_core.datasets import Prepared, prepare
 from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, Method, Pass
@@ -81,8 +81,7 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
     """
     s = settings
     common = {"root": s.data_root, "on_bad_image": s.on_bad_image, "workers": s.workers}
-    split = s.comus_later_split if s.method == "comus" and s.comus_iterations > 1 else "train"
-    train = prepare(s.dataset, split=split, size=s.base_size, limit=s.train_images, **common)
+    train = prepare(s.dataset, split=s.learned_split, size=s.base_size, limit=s.train_images, **common)
     if s.method in TAUGHT and train.labels is None:
         raise SettingsError(f"method = {s.method!r} needs labels, which {s.dataset} has not: choose another method")
     return train, prepare(s.dataset, split=s.scored_split, size=s.image_size, limit=s.val_images, **common)
@@ -136,8 +135,8 @@ class _Loop:
         environment = devices.environment(self.device)
         self.commit = environment["commit"]  # of the code that runs: by the end the source tree may be at another
         if self.writes:
-            records.write(self.folder / "settings.yaml", s.to_yaml())
-            records.write_json(self.folder / "environment.json", environment)
+            files.write(self.folder / "settings.yaml", s.to_yaml())
+            files.write_json(self.folder / "environment.json", environment)
         start = self._resume()
         scored = len(self.val) if self.scored else 0
         train, closing = len(self.train), len(self.train) * self.method.clusters_at_the_end
@@ -209,7 +208,7 @@ class _Loop:
             "seconds": self.seconds,
             "commit": self.commit,
         }
-        records.write_json(self.folder / "result.json", result)
+        files.write_json(self.folder / "result.json", result)
         if not self.settings.keep_checkpoint:
             records.drop_checkpoint(self.folder)
 

@@ -1,7 +1,11 @@
 """`devices`: where a run is computed."""
 
 import json
+import subprocess
+import sys
 
+import numpy as np
+import pytest
 import torch
 
 from picie_core import devices
@@ -14,3 +18,13 @@ def test_environment_says_what_made_the_numbers():
     assert (found["device"], found["gpu"]) == ("cpu", None)
     assert found["cpu_capability"]
     json.dumps(found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system knows no other peak")
+def test_a_process_does_not_inherit_the_peak_of_the_one_that_started_it():
+    held = np.ones(2**27)  # 1 GB, more than a process that imports torch has
+    held *= 2
+    told = "import torch; from picie_core import devices; print(devices.peak_memory(torch.device('cpu')))"
+    child = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    assert 0 < json.loads(child.replace("'", '"'))["peak_memory_mb"] < held.nbytes / 2**20
+    assert devices.peak_memory(torch.device("cpu"))["peak_memory_mb"] > held.nbytes / 2**20

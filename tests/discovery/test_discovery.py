@@ -95,7 +95,7 @@ def test_the_embedding_is_the_dense_decomposition(spread):
     found, ours, _, parts = laplacian.spectrum(joined, 9, seed=1)
     np.testing.assert_allclose(found, values[:9], atol=1e-10)
     np.testing.assert_allclose(projector(ours), projector(vectors[:, :9]), atol=1e-7)
-    embedded = laplacian.embedding(features, 9, 10, seed=1)
+    embedded = laplacian.embedding(laplacian.graph(features, 10), 9, seed=1)[0]
     assert embedded.shape == (160, 9)
     assert embedded.dtype == np.float64
     np.testing.assert_allclose(np.linalg.norm(embedded * roots[:, None], axis=0), 1)
@@ -111,7 +111,7 @@ def test_the_embedding_is_sklearns():
     features, _ = blobs(spread=2.0)
     joined = laplacian.graph(features, 10)
     theirs = spectral_embedding(joined, n_components=6, drop_first=False, eigen_solver="arpack", random_state=0)
-    ours = laplacian.embedding(features, 6, 10, seed=1)
+    ours = laplacian.embedding(laplacian.graph(features, 10), 6, seed=1)[0]
     for column in range(6):
         partner = np.abs(theirs.T @ ours[:, column] / np.linalg.norm(theirs, axis=0)).argmax()
         np.testing.assert_allclose(np.abs(ours[:, column]), np.abs(theirs[:, partner]), atol=1e-6)
@@ -128,19 +128,19 @@ def test_a_graph_in_parts_has_an_indicator_for_each(groups):
     assert parts == groups
     np.testing.assert_allclose(found, values[: groups + 4], atol=1e-10)
     np.testing.assert_allclose(projector(ours), projector(vectors[:, : groups + 4]), atol=1e-6)
-    embedded = laplacian.embedding(features, groups, 8, seed=1)
+    embedded = laplacian.embedding(laplacian.graph(features, 8), groups, seed=1)[0]
     for column in embedded.T:
         (part,) = set(labels[column != 0])
         assert np.ptp(column[labels == part]) == 0
         assert column[labels == part][0] == pytest.approx(1 / np.linalg.norm(roots[labels == part]))
     with pytest.raises(ProposalError, match=f"into {groups} parts, which {groups - 1} components"):
-        laplacian.embedding(features, groups - 1, 8, seed=1)
+        laplacian.embedding(laplacian.graph(features, 8), groups - 1, seed=1)[0]
 
 
 def test_the_largest_parts_come_first():
     features, labels = blobs(3, each=30, spread=0.2)
     chosen = np.concatenate([np.flatnonzero(labels == label)[:size] for label, size in enumerate((12, 30, 20))])
-    embedded = laplacian.embedding(features[chosen], 3, 8, seed=1)
+    embedded = laplacian.embedding(laplacian.graph(features[chosen], 8), 3, seed=1)[0]
     assert np.count_nonzero(embedded, axis=0).tolist() == [30, 20, 12]
 
 
@@ -154,7 +154,7 @@ def test_repeated_eigenvalues_are_all_found():
 
 def test_the_embedding_is_reproducible_and_its_seed_decides_nothing_else():
     features, _ = blobs(spread=2.0)
-    first, again, other = (laplacian.embedding(features, 5, 10, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (laplacian.embedding(laplacian.graph(features, 10), 5, seed=seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     np.testing.assert_allclose(first, other, atol=1e-8)
 
@@ -164,7 +164,7 @@ def test_eigenvectors_that_a_graph_does_not_have(components):
     with pytest.raises(
         ProposalError, match=f"{components} eigenvectors of the graph of 12 proposals: expected 1 to 11"
     ):
-        laplacian.embedding(np.random.default_rng(0).normal(size=(12, 4)), components, 3, seed=1)
+        laplacian.embedding(laplacian.graph(np.random.default_rng(0).normal(size=(12, 4)), 3), components, seed=1)
 
 
 # -- clusters
@@ -184,7 +184,7 @@ def test_distances_are_cosine_to_the_own_centre(method):
     assert adjusted_rand_score(labels, found.labels) > 0.9
     assert sorted(set(found.labels)) == [0, 1, 2, 3]
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    points = laplacian.embedding(features, 4, 10, seed=1) if method == "spectral" else unit
+    points = laplacian.embedding(laplacian.graph(features, 10), 4, seed=1)[0] if method == "spectral" else unit
     for point, label, distance in zip(points, found.labels, found.distances, strict=True):
         assert distance == pytest.approx(cosine(point, found.centres[label]), abs=1e-9)
     for label, centre in enumerate(found.centres):

@@ -107,7 +107,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(GridError, match=r"picie-workbook\[cluster\]"), cluster.connect("tcp://127.0.0.1:9"):
+    with pytest.raises(GridError, match=r"pip install -e '\.\[cluster\]'"), cluster.connect("tcp://127.0.0.1:9"):
         pass
 
 

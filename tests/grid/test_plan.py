@@ -202,9 +202,22 @@ def test_weights_that_are_not_there_are_told_once(grid_file, tmp_path):
         "a": {"pretrained": True},
         "b": {"pretrained": True, "epochs": 1},
         "c": {"method": "rgb", "pretrained": True},
+        "d": {"method": "pseudomasks", "pretrained": True},
+        "e": {"method": "comus", "comus_network": "deeplabv3", "pretrained": True},
+        "f": {"method": "comus", "comus_network": "fpn", "pretrained": True},
+        "g": {"method": "pseudomasks", "pretext": "untrained", "pretrained": True},
     }
     with pytest.raises(GridError) as caught:
         plan.prepare(read(grid_file(rows), {"weights_file": tmp_path / "no.pth"}))
     lines = [line for line in str(caught.value).splitlines() if line.startswith("- ")]
     assert len(lines) == 1
-    assert "a, b: weights_file" in lines[0]
+    assert "a, b, f, g: weights_file" in lines[0]  # the others start from no such weights
+
+
+def test_a_run_is_looked_for_by_the_split_that_it_learns_from(grid_file, monkeypatch):
+    monkeypatch.setattr(plan, "splits", lambda s: (s.learned_split, "val"))
+    monkeypatch.setattr(plan, "run_folder", lambda settings, train, val: Path(train))
+    of_voc = {"method": "comus", "dataset": "voc21", "comus_later_split": "trainaug", "comus_network": "fpn"}
+    rows = {"once": of_voc, "twice": of_voc | {"comus_iterations": 2}}
+    found = plan.prepare(read(grid_file(rows)))
+    assert {job.row: folder.name for job, folder in found.items()} == {"once": "train", "twice": "trainaug"}

@@ -10,7 +10,7 @@ import pytest
 from children import gone, wait_for
 from grid_stubs import starts
 
-from picie_core import records
+from picie_core import files, records
 from picie_core.grid import ledger, plan, pool
 from picie_core.grid.job import FAILURE, RUNS_AT_MOST, Process, order
 from picie_core.grid.plan import GridError
@@ -100,7 +100,7 @@ def test_a_notebook_that_leaves_no_run_there_is_no_success(prepared, stub):
 
 
 def test_a_disk_without_room_for_the_note_stops_nobody(prepared, monkeypatch):
-    monkeypatch.setattr(records, "write_json", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(files, "write_json", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     assert work(prepared(90, 1), slots=(None,))[1] is None
 
 

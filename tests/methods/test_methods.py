@@ -315,7 +315,6 @@ def test_scores_are_the_epochs_then_the_final_clusterings(tiny, values):
     torch.testing.assert_close(
         found["final"], clustering.scores(z, method.final_prototypes, method.settings.logit_rule)
     )
-    assert method.record["final_inertia"] > 0
     assert "final_prototypes" not in method.state_dict()
     assert method.to("meta").final_prototypes.is_meta  # it moves with the module
 

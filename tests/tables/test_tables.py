@@ -103,13 +103,6 @@ def test_the_settings_of_a_row_make_that_row(name):
 # -- as text
 
 
-def test_markdown():
-    table = pd.DataFrame({"method": ["PiCIE", "k-means"], "mIoU": [13.84, math.nan], "seeds": [5, 1]})
-    assert tables.markdown(table) == (
-        "| method | mIoU | seeds |\n| --- | --- | --- |\n| PiCIE | 13.8 | 5 |\n| k-means |  | 1 |\n"
-    )
-
-
 def test_as_text_tells_apart_what_differs_in_its_settings_alone():
     given = ('{"method": "picie", "epochs": 2, "scale": "small", "mse": "none"}',
              '{"method": "picie", "geometric": false, "scale": "small"}')  # fmt: skip
