@@ -369,7 +369,7 @@ def test_demo_executes_every_notebook_and_ends_with_the_table(picie, home, tiny_
 
     def execute(file, given, output):
         made.append((file.name, given, output))
-        figures.save_table(pd.DataFrame({"runs": [f"{digest}:1"]}), output.parents[1] / "tables", "picie-scores")
+        tables.save(pd.DataFrame({"runs": [f"{digest}:1"]}), output.parents[1] / "tables", "picie-scores")
 
     digest = records.digest(tiny_run.settings)
     monkeypatch.setattr(execution, "execute", execute)

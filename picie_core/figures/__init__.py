@@ -13,12 +13,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from picie_core import evaluation, files, metrics, training, views
+from picie_core import files, metrics, training
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
 from picie_core.datasets.problems import Unlabelled
@@ -91,16 +90,6 @@ def samples(data: Prepared, count: int = 6) -> Figure:
         return panels(rows)
     rows["label"] = list(paint(data.labels[chosen], data.classes.colors))
     return legend(panels(rows), data.classes)
-
-
-def class_table(data: Prepared, split: str) -> pd.DataFrame:
-    """Share of a labelled split's pixels by class: columns `class`, `share` (percent), `kind`, `split`."""
-    if data.classes is None:
-        raise Unlabelled(f"the split in {data.folder}", "there are no classes to count")
-    counts = np.array([entry["pixels"] for entry in data.manifest["frequencies"]])[: len(data.classes)]
-    kinds = ["thing" if k in data.classes.things else "stuff" for k in range(len(counts))]
-    shares = 100 * counts / counts.sum()
-    return pd.DataFrame({"class": data.classes.names, "share": shares, "kind": kinds, "split": split})
 
 
 def class_shares(shares: pd.DataFrame) -> Figure:
@@ -231,19 +220,9 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
     for name, run in runs.items():
         if run.confusion is None:
             raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
-        rows[name] = list(in_class_colors(clusters_of(run, data, chosen), run.confusion, data.classes))
+        rows[name] = list(in_class_colors(training.clusters_of(run, data, chosen), run.confusion, data.classes))
     rows["ground truth"] = list(paint(data.labels[chosen], data.classes.colors))
     return legend(panels(rows, width=1.3), data.classes)
-
-
-@torch.no_grad()
-def clusters_of(run: Run, data: Prepared, numbers: np.ndarray) -> np.ndarray:
-    """The clusters of a run's score, (B, S, S) int64, on the images of a split that have these numbers, (B,)."""
-    method, fabric = training.restore(run)
-    images = data.images[numbers]
-    pixels = views.plain(torch.from_numpy(images).to(fabric.device), images.shape[1])
-    found = method.predict(pixels, [data.names[number] for number in numbers])["final"]
-    return evaluation.predict(found.float(), images.shape[1:3]).cpu().numpy()
 
 
 def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Figure:
@@ -270,10 +249,3 @@ def shows(file: Path) -> str:
     """What `save` was told that a figure shows; `unknown` for a picture that something else made."""
     with Image.open(file) as picture:
         return str(picture.info.get("Shows", "unknown"))
-
-
-def save_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
-    """Write a table as `folder/name.csv`, at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write(folder / f"{name}.csv", table.to_csv(index=False))
-    return folder / f"{name}.csv"

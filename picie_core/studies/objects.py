@@ -221,7 +221,7 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 7) -> Figure:
     labels, table = _labelled(data)
     rows = {"image": list(data.images[chosen])}
     for name, run in runs.items():
-        rows[name] = list(figures.paint(figures.clusters_of(run, data, chosen), _palette(run, table)))
+        rows[name] = list(figures.paint(training.clusters_of(run, data, chosen), _palette(run, table)))
     rows["ground truth"] = list(truth(labels[chosen], table))
     return figures.panels(rows, width=1.3)
 

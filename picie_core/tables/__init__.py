@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from picie_core import places, provenance, records
+from picie_core import files, places, provenance, records
+from picie_core.datasets import Prepared
+from picie_core.datasets.problems import Unlabelled
 from picie_core.errors import WorkbookError
 from picie_core.metrics import seeds, selection
 from picie_core.records import MACHINE, Run
@@ -135,6 +138,16 @@ def iou_by_class(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(**{provenance.COLUMN: provenance.behind(scored)})
 
 
+def pixels_by_class(data: Prepared, split: str) -> pd.DataFrame:
+    """Share of a labelled split's pixels by class: columns `class`, `share` (percent), `kind`, `split`."""
+    if data.classes is None:
+        raise Unlabelled(f"the split in {data.folder}", "there are no classes to count")
+    counts = np.array([entry["pixels"] for entry in data.manifest["frequencies"]])[: len(data.classes)]
+    kinds = ["thing" if k in data.classes.things else "stuff" for k in range(len(counts))]
+    shares = 100 * counts / counts.sum()
+    return pd.DataFrame({"class": data.classes.names, "share": shares, "kind": kinds, "split": split})
+
+
 def behind(runs: Iterable[Run]) -> str:
     """What the column of runs holds for a number that was made of these (see `provenance`)."""
     return provenance.behind((records.digest(run.settings), run.settings.seed) for run in runs)
@@ -163,6 +176,13 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def as_text(table: pd.DataFrame) -> str:
     """`readable` for a terminal."""
     return readable(table).to_string(index=False) + "\n"
+
+
+def save(table: pd.DataFrame, folder: Path, name: str) -> Path:
+    """Write a table as `folder/name.csv`, at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write(folder / f"{name}.csv", table.to_csv(index=False))
+    return folder / f"{name}.csv"
 
 
 def results(root: Path | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picie_core import devices, evaluation, files, places, provenance, records
+from picie_core import devices, evaluation, files, places, provenance, records, views
 from picie_core.datasets import Prepared, prepare
 from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, Method, Pass
@@ -108,6 +108,16 @@ def restore(run: Run) -> tuple[Method, "Fabric"]:
     method.final_prototypes = None if prototypes is None else prototypes.to(fabric.device)
     method.load_state_dict(tensors, strict=True)
     return method.to(fabric.device).eval(), fabric
+
+
+@torch.no_grad()
+def clusters_of(run: Run, data: Prepared, numbers: np.ndarray) -> np.ndarray:
+    """The clusters of a run's score, (B, S, S) int64, on the images of a split that have these numbers, (B,)."""
+    method, fabric = restore(run)
+    images = data.images[numbers]
+    pixels = views.plain(torch.from_numpy(images).to(fabric.device), images.shape[1])
+    found = method.predict(pixels, [data.names[number] for number in numbers])["final"]
+    return evaluation.predict(found.float(), images.shape[1:3]).cpu().numpy()
 
 
 class _Loop:

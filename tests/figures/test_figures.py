@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from picie_core import evaluation, figures, training
+from picie_core import evaluation, figures, tables, training
 from picie_core.classes import SCENES, VOID
 
 matplotlib.use("agg")
@@ -215,7 +215,7 @@ def test_shares_of_classes_are_of_the_labelled_pixels():
     pixels = [0] * 12
     pixels[0], pixels[4] = 30, 10
     pixels.append(60)  # void
-    table = figures.class_table(prepared(None, labels=np.zeros(1), pixels=pixels), "train")
+    table = tables.pixels_by_class(prepared(None, labels=np.zeros(1), pixels=pixels), "train")
     assert table.columns.tolist() == ["class", "share", "kind", "split"]
     assert table["class"].tolist() == list(SCENES.names)
     assert table["share"].tolist() == [75, 0, 0, 0, 25] + [0] * 7
@@ -225,7 +225,7 @@ def test_shares_of_classes_are_of_the_labelled_pixels():
 
 def test_a_split_without_labels_has_no_shares():
     with pytest.raises(ValueError, match=r"prepared/some-train has no labels: .*Give a data set with labels"):
-        figures.class_table(prepared(None), "train")
+        tables.pixels_by_class(prepared(None), "train")
 
 
 def test_bars_are_as_high_as_the_shares():
@@ -335,6 +335,6 @@ def test_what_a_picture_of_others_shows_is_unknown(tmp_path):
 
 def test_a_table_is_written_as_csv(tmp_path):
     table = pd.DataFrame({"class": ["sky, blue"], "share": [12.5]})
-    file = figures.save_table(table, tmp_path / "tables", "shares")
+    file = tables.save(table, tmp_path / "tables", "shares")
     assert file == tmp_path / "tables" / "shares.csv"
     assert file.read_text() == 'class,share\n"sky, blue",12.5\n'

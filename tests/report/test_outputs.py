@@ -15,14 +15,14 @@ LISTED = [(entry["notebook"], name) for entry in outputs.listed() for name in en
 
 
 def made(notebook):
-    """Patterns of the files that the cells of a notebook write with `figures.save` and `figures.save_table`."""
+    """Patterns of the files that the cells of a notebook write with `figures.save` and `tables.save`."""
     found = []
     for cell in json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]:
         if cell["cell_type"] != "code":
             continue
         for node in ast.walk(ast.parse("".join(cell["source"]).replace("%matplotlib", "# "))):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if called in ("figures.save", "figures.save_table"):
+            if called in ("figures.save", "tables.save"):
                 parts = node.args[2].values if isinstance(node.args[2], ast.JoinedStr) else [node.args[2]]
                 name = "".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".+" for p in parts)
                 found.append(name + (r"\.png" if called == "figures.save" else r"\.csv"))

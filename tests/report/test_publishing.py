@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from picie_core import figures, places
+from picie_core import figures, places, tables
 from picie_core.datasets import DATASETS
 from picie_core.report import publishing
 from picie_core.report.publishing import PublishError, publish
@@ -20,7 +20,7 @@ def reports(tmp_path, monkeypatch):
     monkeypatch.setenv("PICIE_HOME", str(tmp_path))
     for dataset in ("camvid", *RENDERED):
         folder = places.local_folder(dataset)
-        figures.save_table(pd.DataFrame({"of": [dataset]}), folder / "tables", "scores")
+        tables.save(pd.DataFrame({"of": [dataset]}), folder / "tables", "scores")
         for name, shows in (("curves", figures.NO_IMAGES), ("samples", dataset)):
             figures.save(figures.panels({"": [np.zeros((2, 2, 3))]}), folder / "figures", name, shows=shows)
     return tmp_path / "reports"
@@ -78,7 +78,7 @@ def test_outputs_are_published_by_name(reports):
 
 def test_an_older_output_is_replaced(reports):
     publish("camvid")
-    figures.save_table(pd.DataFrame({"of": ["later"]}), places.local_folder("camvid") / "tables", "scores")
+    tables.save(pd.DataFrame({"of": ["later"]}), places.local_folder("camvid") / "tables", "scores")
     publish("camvid", ["scores"])
     assert (reports / "tables" / "camvid-scores.csv").read_text() == "of\nlater\n"
     assert len(committed(reports)) == 2
