@@ -66,49 +66,61 @@ class Alternating(Method):
 
     def passes(self, epoch: int) -> Iterator[Pass]:
         """Cluster view 1, cluster view 2, label both, train."""
-        s, self.record = self.settings, {}
+        self.record = {}
         for v in self.views:
-            kmeans = {k: self.kmeans(k, epoch, v) for k in self.sizes}
+            yield from self._cluster(epoch, v)
+        yield from self._label(epoch)
+        yield from self._learn(epoch)
 
-            def cluster(batch: Batch, v: int = v, kmeans: dict = kmeans) -> None:
-                points = flatten(self.view(v, epoch, batch))
-                for clustering in kmeans.values():
-                    clustering.add(points)
+    def _cluster(self, epoch: int, v: int) -> Iterator[Pass]:
+        """K-means on the features of view `v`, into each number of clusters: the prototypes."""
+        kmeans = {k: self.kmeans(k, epoch, v) for k in self.sizes}
 
-            self.clustering_mode()
-            yield self.clustering_pass("cluster", cluster, epoch, v)
-            for k in self.sizes:
-                found, self.record[f"inertia_{v}_{k}"] = kmeans[k].finish()
-                self.prototypes(v, k).copy_(found)
+        def cluster(batch: Batch) -> None:
+            points = flatten(self.view(v, epoch, batch))
+            for clustering in kmeans.values():
+                clustering.add(points)
+
+        self.clustering_mode()
+        yield self.clustering_pass("cluster", cluster, epoch, v)
+        for k in self.sizes:
+            found, self.record[f"inertia_{v}_{k}"] = kmeans[k].finish()
+            self.prototypes(v, k).copy_(found)
+
+    def _label(self, epoch: int) -> Iterator[Pass]:
+        """The pseudo-label of every pixel of every view, and the weights that balance the clusters."""
 
         def label(batch: Batch) -> None:
             rows = batch.indices - self.mine.start
             for v in self.views:
                 features = self.view(v, epoch, batch)
                 for k in self.sizes:
-                    self.labels[v, k][rows] = assign(features, self.prototypes(v, k), s.label_rule).to(
-                        device="cpu", dtype=self.labels[v, k].dtype
-                    )
+                    labels = self.labels[v, k]
+                    found = assign(features, self.prototypes(v, k), self.settings.label_rule)
+                    labels[rows] = found.to(device="cpu", dtype=labels.dtype)
 
         self.eval()
         yield self.clustering_pass("label", label, epoch, "label")
         for (v, k), labels in self.labels.items():
             counts = ranks.total(torch.bincount(labels.flatten().long(), minlength=k))
             check_in_use(counts, epoch)
-            self.weights[v, k] = losses.balance_weights(counts, s.balance).to(self.prototypes(v, k).device)
+            self.weights[v, k] = losses.balance_weights(counts, self.settings.balance).to(self.prototypes(v, k).device)
             self.record[f"cluster_sizes_{v}_{k}"] = counts.tolist()
+
+    def _learn(self, epoch: int) -> Iterator[Pass]:
+        """One pass of training on the pseudo-labels."""
+        s, means = self.settings, Means()
         optimizers = [self.optimizers["network"]]
         if s.classifier == "parametric":
             optimizers.append(self._new_heads(epoch))
-        self.train()
-        order = draws.permutation(self.num_images, (s.seed, "training order", epoch))
-        means = Means()
 
         def learn(batch: Batch) -> Tensor:
             terms = self.terms(epoch, batch)
             means.add(terms, len(batch.indices))
             return self.total(terms)
 
+        self.train()
+        order = draws.permutation(self.num_images, (s.seed, "training order", epoch))
         yield Pass("train", order, s.batch_size, learn, tuple(optimizers))
         self.record |= {f"loss_{name}": value for name, value in means.values().items()}
 
