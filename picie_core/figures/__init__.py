@@ -76,8 +76,12 @@ def panels(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (),
 
 def legend(figure: Figure, table: ClassTable) -> Figure:
     """The classes' colours below a figure."""
-    handles = [Patch(color=tuple(c / 255), label=name) for name, c in zip(table.names, table.colors, strict=True)]
-    handles.append(Patch(color=tuple(np.array(VOID_COLOR) / 255), label="void"))
+    return key(figure, dict(zip(table.names, table.colors, strict=True)) | {"void": np.array(VOID_COLOR)})
+
+
+def key(figure: Figure, colors: Mapping[str, np.ndarray]) -> Figure:
+    """Names and their colours, uint8 (3,), below a figure."""
+    handles = [Patch(color=tuple(color / 255), label=name) for name, color in colors.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
     return figure
 
@@ -100,7 +104,7 @@ def class_shares(shares: pd.DataFrame) -> Figure:
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=[3, 1])
     sns.barplot(shares, x="class", y="share", hue="split", ax=axes[0])
-    axes[0].set(xlabel="", ylabel="share of labelled pixels (%)", yscale="log")
+    axes[0].set(xlabel="", ylabel="share of labelled pixels (%)")
     axes[0].tick_params(axis="x", rotation=60)
     kinds = pd.DataFrame(shares.groupby(["split", "kind"], as_index=False)["share"].sum())
     sns.barplot(kinds, x="kind", y="share", hue="split", ax=axes[1], legend=False)

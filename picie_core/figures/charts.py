@@ -13,6 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 OURS, PAPER = "tab:blue", "tab:orange"
 
+UNITS = {"hue": "hue (turns)", "sigma": "blur, sigma (pixels)", "side": "side of the crop (share of the image's)"}
+"""What the strength of a transform of `robustness.STRENGTHS` is counted in; the others are factors."""
+
 
 def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
     """What each row changes, with its 95 % interval over seeds, and the paper's change where there is one.
@@ -103,7 +106,7 @@ def strengths(table: pd.DataFrame, trained: Mapping[str, tuple[float, float]]) -
             axis.axvspan(*trained[name], facecolor="0.88", edgecolor="none", label="drawn in training")
         for score, color in (("accuracy", "tab:green"), ("mIoU", OURS)):
             axis.plot(mine["strength"].to_numpy(), mine[score].to_numpy(), "o-", color=color, markersize=3, label=score)
-        axis.set(xlabel=name, ylim=(0, None))
+        axis.set(xlabel=UNITS.get(name, name), ylim=(0, None))
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("percent")

@@ -128,7 +128,7 @@ def steps(run: Run, data: Prepared, images: Sequence[int]) -> Figure:
         "pseudo-mask": list(figures.paint(clusters, _palette(run, table))),
         "ground truth": list(truth(labels[chosen], table)),
     }
-    return figures.panels(rows, width=1.3)
+    return figures.key(figures.panels(rows, width=1.3), _colors(table))
 
 
 @torch.no_grad()
@@ -223,13 +223,17 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 7) -> Figure:
     for name, run in runs.items():
         rows[name] = list(figures.paint(training.clusters_of(run, data, chosen), _palette(run, table)))
     rows["ground truth"] = list(truth(labels[chosen], table))
-    return figures.panels(rows, width=1.3)
+    return figures.key(figures.panels(rows, width=1.3), _colors(table))
 
 
 def truth(labels: np.ndarray, table: ClassTable) -> np.ndarray:
     """The things of label maps in their colours, stuff black, void grey: (..., H, W) -> uint8 (..., H, W, 3)."""
     palette = np.array([table.colors[c] if c in table.things else BACKGROUND for c in range(len(table))])
     return np.where((labels == VOID)[..., None], 128, figures.paint(labels, palette)).astype(np.uint8)
+
+
+def _colors(table: ClassTable) -> dict[str, np.ndarray]:
+    return {"background": np.array(BACKGROUND)} | {table.names[c]: table.colors[c] for c in sorted(table.things)}
 
 
 def _labelled(data: Prepared) -> tuple[ShardedArray, ClassTable]:
