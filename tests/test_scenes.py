@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import MiniBatchKMeans
 
 from picie_core import scenes
-from picie_core.classes import table
+from picie_core.classes import TABLES
 from picie_core.scenes import CLASS_COLORS, CLASS_NAMES, FAMILIES, THINGS, render
 from picie_core.scenes.canvas import Camera, Canvas
 from picie_core.scenes.dice import Dice
@@ -170,9 +170,9 @@ def test_version_and_classes_stand():
     assert len(FROZEN_LABELS) >= 8
     assert {CLASS_NAMES[thing] for thing in THINGS} == {"car", "person", "animal", "boat"}
     for name in ("scenes", "scenes_b"):
-        assert table(name).names == CLASS_NAMES
-        assert table(name).things == THINGS
-        assert np.array_equal(table(name).colors, CLASS_COLORS)
+        assert TABLES[name].names == CLASS_NAMES
+        assert TABLES[name].things == THINGS
+        assert np.array_equal(TABLES[name].colors, CLASS_COLORS)
 
 
 # What IEEE 754 rounds exactly, or what only moves, compares or counts. Sums of arrays, matrix products, powers and

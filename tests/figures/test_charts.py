@@ -60,7 +60,7 @@ def test_strengths_have_an_axis_each_with_the_trained_range():
         columns=["transform", "strength", "accuracy", "mIoU"],
     )
     axes = charts.strengths(table, {"hue": (-0.1, 0.1)}).axes
-    assert [axis.get_xlabel() for axis in axes] == ["hue", "side"]
+    assert [axis.get_xlabel() for axis in axes] == ["hue (turns)", "side of the crop (share of the image's)"]
     assert [line.get_ydata().tolist() for line in axes[0].lines] == [[10, 12], [5, 6]]
     assert len(axes[0].patches) == 1
     assert not axes[1].patches
