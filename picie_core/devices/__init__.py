@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
 """Whose versions a run records."""
 
+STATUS = Path("/proc/self/status")
+"""Where Linux says how much memory this process has had."""
+
 
 def make_fabric(settings: Settings) -> "Fabric":
     """Device and precision of a run; also puts threads and memory in place, for this process.
@@ -67,11 +70,11 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 def _peak_resident() -> int:
-    """In bytes. On Linux not by `getrusage`, whose peak a process inherits from the one that started it."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+    """In bytes. Not by `getrusage` where Linux says better: a process inherits that peak from the one that started it."""
+    if STATUS.exists():
+        said = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
+        if "VmHWM" in said:  # some sandboxes leave it out
+            return int(said["VmHWM"].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

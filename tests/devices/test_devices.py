@@ -1,6 +1,7 @@
 """`devices`: where a run is computed."""
 
 import json
+import resource
 import subprocess
 import sys
 
@@ -28,3 +29,14 @@ def test_a_process_does_not_inherit_the_peak_of_the_one_that_started_it():
     child = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
     assert 0 < json.loads(child.replace("'", '"'))["peak_memory_mb"] < held.nbytes / 2**20
     assert devices.peak_memory(torch.device("cpu"))["peak_memory_mb"] > held.nbytes / 2**20
+
+
+@pytest.mark.parametrize("status", [None, "Name:\tpython\n"])
+def test_where_the_system_does_not_say_the_peak_is_that_of_getrusage(tmp_path, monkeypatch, status):
+    file = tmp_path / "status"
+    if status:
+        file.write_text(status)
+    monkeypatch.setattr(devices, "STATUS", file)
+    unit = 1 if sys.platform == "darwin" else 1024
+    expected = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    assert devices.peak_memory(torch.device("cpu"))["peak_memory_mb"] == pytest.approx(expected, rel=0.01)
