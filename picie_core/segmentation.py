@@ -19,6 +19,7 @@ from picie_core.datasets.listing import IMAGE_SUFFIXES, files_in
 from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
 from picie_core.methods import Method
 from picie_core.records import Run
+from picie_core.settings import TAUGHT, Settings
 
 STRIP = 2**24
 """Logits (pixels x clusters) that are upsampled at a time, 64 MB: what a photograph costs beyond itself is bounded."""
@@ -125,18 +126,24 @@ def cluster_colors(run: Run) -> np.ndarray:
     palette = figures.colors(run.settings.predicted_clusters)
     if run.confusion is None or run.classes is None:
         return palette
-    classes = metrics.majority(run.confusion)
-    seen = classes >= 0
-    palette[seen] = run.classes.colors[classes[seen]]
+    classes = _classes(run.settings, run.confusion)
+    named = classes >= 0
+    palette[named] = run.classes.colors[classes[named]]
     return palette
 
 
 def cluster_names(run: Run) -> dict[int, str]:
-    """What the clusters of a scored run may be called: the class that most of their validation pixels have."""
+    """What the clusters of a scored run may be called: the class that most of their validation pixels have; where the
+    method was taught the classes, its own."""
     if run.confusion is None or run.classes is None:
         return {}
     names = run.classes.names
-    return {k: f"{names[c]}?" for k, c in enumerate(metrics.majority(run.confusion)) if c >= 0}
+    return {k: f"{names[c]}?" for k, c in enumerate(_classes(run.settings, run.confusion)) if c >= 0}
+
+
+def _classes(settings: Settings, confusion: np.ndarray) -> np.ndarray:
+    """The class that each cluster of a scored run is called by, (K,), -1 for none."""
+    return metrics.identity(confusion) if settings.method in TAUGHT else metrics.majority(confusion)
 
 
 def read_names(file: Path) -> dict[int, str]:

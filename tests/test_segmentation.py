@@ -421,6 +421,15 @@ def test_clusters_have_the_colour_of_the_class_they_are_called_by(tiny_run):
     assert np.array_equal(colors[2:], figures.colors(K)[2:])
 
 
+def test_what_was_taught_the_classes_calls_them_by_its_own(tiny_run):
+    confusion = np.zeros_like(tiny_run.confusion)
+    confusion[0, :2] = 5  # the second class is always taken for the first
+    settings = tiny_run.settings.model_copy(update={"method": "supervised"})
+    run, table = dataclasses.replace(tiny_run, confusion=confusion, settings=settings), classes.SCENES
+    assert segmentation.cluster_names(run)[1] == f"{table.names[1]}?"
+    assert np.array_equal(segmentation.cluster_colors(run), table.colors)
+
+
 def test_clusters_of_a_run_without_labels_have_colours_of_their_own_and_no_names(tiny_run):
     unlabelled = dataclasses.replace(tiny_run, confusion=None, scores=None, result={**tiny_run.result, "classes": None})
     assert np.array_equal(segmentation.cluster_colors(unlabelled), figures.colors(K))

@@ -70,7 +70,7 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 def _peak_resident() -> int:
-    """In bytes. Not by `getrusage` where Linux says better: a process inherits that peak from the one that started it."""
+    """In bytes. On Linux not by `getrusage`, whose peak a process inherits from the one that started it."""
     if STATUS.exists():
         said = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
         if "VmHWM" in said:  # some sandboxes leave it out
