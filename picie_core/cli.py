@@ -158,38 +158,41 @@ def demo() -> None:
 def results(
     parameter: Parameters = None,
     out: Annotated[Path | None, typer.Option(help="Add a row for every run, with its command, to this CSV.")] = None,
+    of: Annotated[Path | None, typer.Option(help="Of the runs in such a CSV, instead of those made here.")] = None,
 ) -> None:
     """Show what finished runs scored: mean and spread over seeds.
 
     \b
     picie results
     picie results -p dataset=camvid -p epochs=4 --out camvid.csv
+    picie results --of reports/tables/camvid-runs.csv -p recipe=paper
     """
     from picie_core import files, places, records, tables
     from picie_core.tables import lists
 
-    wanted = options.settings(parameter)
-    runs = [
-        run
-        for run in records.finished(places.runs_root())
-        if all(getattr(run.settings, name) == value for name, value in wanted.items())
-    ]
-    if not runs:
-        raise RefusedError(
-            f"no finished run below {places.runs_root()} {'has ' + ', '.join(parameter) if parameter else 'yet'}"
-        )
-    if bare := [run for run in runs if run.scores is None]:
-        sets = ", ".join(sorted({run.settings.dataset for run in bare}))
-        note = f"{len(bare)} of {len(runs)} runs ({sets}) have no score, for their data have no labels"
-        if len(bare) == len(runs) and not out:
+    asked = options.matches(parameter)
+    if of:
+        every = lists.where(lists.listed(of.expanduser()), asked)
+        rows = lists.tidy(every)
+    else:
+        runs = [run for run in records.finished(places.runs_root()) if asked(run.settings)]
+        every, rows = lists.every_run(runs), records.tidy(runs)
+    if every.empty:
+        place = f"in {of}" if of else f"below {places.runs_root()}"
+        raise RefusedError(f"no finished run {place} {'has ' + ', '.join(parameter) if parameter else 'yet'}")
+    bare = every.loc[every["mIoU"].isna(), :]
+    if len(bare):
+        sets = ", ".join(sorted(set(bare["dataset"])))
+        note = f"{len(bare)} of {len(every)} runs ({sets}) have no score, for their data have no labels"
+        if len(bare) == len(every) and not out:
             raise RefusedError(
                 f"{note}: put labels beside the images (data/README.md), or look at the clusters with "
-                f"`picie segment RUN`, RUN being {' or '.join(run.folder.name for run in bare[-3:])}"
+                f"`picie segment RUN`, RUN being {' or '.join(bare.get('folder', bare['digest'])[-3:])}"
             )
         typer.echo(note, err=True)
-    typer.echo(tables.as_text(tables.over_seeds(records.tidy(runs))))
+    typer.echo(tables.as_text(tables.over_seeds(rows)))
     if out:
-        files.write(out, lists.merged(lists.every_run(runs), out).to_csv(index=False))
+        files.write(out, lists.merged(every, out).to_csv(index=False))
         typer.echo(f"every run: {out}")
 
 

@@ -1,10 +1,14 @@
 """What the commands of `picie` share: `-p NAME=VALUE`, and a refusal."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from picie_core.errors import WorkbookError
+
+if TYPE_CHECKING:
+    from picie_core.settings import Settings
 
 Parameters = Annotated[
     list[str] | None,
@@ -37,3 +41,13 @@ def settings(parameter: list[str] | None) -> dict[str, Any]:
     from picie_core.settings import parse
 
     return {name: parse(name, value) for name, value in map(pair, parameter or [])}
+
+
+def matches(parameter: list[str] | None) -> "Callable[[Settings], bool]":
+    """Whether settings have the values given with `-p`.
+
+    Raises:
+        RefusedError, SettingsError: see `settings`.
+    """
+    wanted = settings(parameter)
+    return lambda run: all(getattr(run, name) == value for name, value in wanted.items())

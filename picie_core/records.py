@@ -145,7 +145,6 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         s = run.settings
-        explicit = {name: s.values()[name] for name in s.explicit}
         common = {
             "method": method_name(s),
             "dataset": s.dataset,
@@ -153,7 +152,7 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
             "seed": s.seed,
             "key": run.result["key"],
             "seconds": run.result["seconds"],
-            "explicit": json.dumps(explicit, sort_keys=True),
+            "explicit": explicit(s),
             "digest": digest(s),
         }
         for suffix, scores in every_score(run).items():
@@ -176,6 +175,11 @@ def every_score(run: Run) -> dict[str, Scores]:
         found |= {f", {part} ({definition})": scores for (part, definition), scores in parts.items()}
         found |= _scores_of_objects(run.settings, run.confusion, run.classes.things)
     return found
+
+
+def explicit(settings: Settings) -> str:
+    """The settings that were given, as JSON."""
+    return json.dumps({name: settings.values()[name] for name in settings.explicit}, sort_keys=True)
 
 
 def digest(settings: Settings) -> str:

@@ -199,6 +199,23 @@ def test_runs_without_labels_have_no_score_to_show(picie, home, tiny_run, monkey
     assert "PiCIE" in out
 
 
+def test_results_of_a_list_are_those_of_its_runs_and_lists_add_up(picie, home, tiny_run, monkeypatch):
+    monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
+    given = ("-p", f"seed={tiny_run.settings.seed}")
+    picie("results", *given, "--out", "here.csv")
+    monkeypatch.setenv("PICIE_RUNS", str(home / "nothing"))
+    status, out, _ = picie("results", *given, "--of", "here.csv", "--out", "all.csv")
+    score = f"{tiny_run.scores.accuracy:.1f} +{tiny_run.scores.mean_iou:.1f}"
+    assert status == 0
+    assert re.search(rf"^ *scenes +PiCIE +ours +{score} +1 ", out, re.MULTILINE)
+    assert (home.parent / "all.csv").read_text() == (home.parent / "here.csv").read_text()
+    status, _, err = picie("results", "--of", "here.csv", "-p", "method=iic")
+    assert (status, err.strip()) == (2, "picie: no finished run in here.csv has method=iic")
+    rows = pd.read_csv(home.parent / "here.csv").assign(accuracy=None, mIoU=None).drop(columns="folder")
+    rows.to_csv(home.parent / "bare.csv", index=False)
+    assert "have no score" in picie("results", "--of", "bare.csv")[2]
+
+
 def test_a_list_of_one_data_set_takes_no_runs_of_another(picie, home, tiny_run, monkeypatch):
     monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
     other = [dict.fromkeys(lists.LISTED, "x") | {"dataset": "camvid", "seed": 1}]

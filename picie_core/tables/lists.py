@@ -1,6 +1,6 @@
 """Lists of runs: a row for each, with its scores, its command and where it was made, as CSV files that add up."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 from picie_core import places, records
 from picie_core.errors import WorkbookError
 from picie_core.records import MACHINE, Run
-from picie_core.settings import Settings
+from picie_core.settings import Settings, SettingsError, parse
 from picie_core.tables import NAMES, JoinError
 
 LISTED = ("dataset", "method", "recipe", "seed", "scored", "accuracy", "mIoU", "seconds", "commit", "digest", "command")
@@ -99,16 +99,61 @@ def command(settings: Settings) -> str:
     return " ".join(["picie run 00 -p overrides={}", *(f"-p {n}={_plain(v)}" for n, v in sorted(given.items()))])
 
 
+def settings_of(table: pd.DataFrame) -> list[Settings]:
+    """The settings of every row of a list of runs, as its command gives them, with `DIR` for the folder of the data.
+
+    Raises:
+        ListError: a command gives a setting or a value that there is not.
+    """
+    found = []
+    for digest, seed, given in zip(table["digest"], table["seed"], table["command"], strict=True):
+        pairs = (part.partition("=") for part in str(given).split(" -p ")[1:])
+        try:
+            found.append(Settings(**{name: parse(name, text) for name, _, text in pairs if name != "overrides"}))
+        except SettingsError as error:
+            raise ListError(f"the list's run {digest}, seed {seed}, has the command {given!r}: {error}") from error
+    return found
+
+
+def where(table: pd.DataFrame, wanted: Callable[[Settings], bool]) -> pd.DataFrame:
+    """The rows of a list of runs whose settings are wanted."""
+    return pd.DataFrame(table[[wanted(settings) for settings in settings_of(table)]])
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """A list of runs as `records.tidy` has them: what `tables.over_seeds` and `published` take, without the runs.
+
+    Args:
+        table: of `every_run` or `listed`.
+
+    Returns:
+        The columns of `records.tidy` (the key is empty), commit and command. The metrics are `accuracy` and `mean_iou`,
+        to two decimals; runs without scores are left out.
+
+    Raises:
+        ListError: see `settings_of`.
+    """
+    scored = pd.DataFrame(table.dropna(subset=["mIoU"])).rename(columns={"mIoU": "mean_iou"})
+    settings = settings_of(scored)
+    scored["method"] = [records.method_name(s) for s in settings]
+    scored["explicit"] = [records.explicit(s) for s in settings]
+    metrics = ["accuracy", "mean_iou"]
+    long = scored.assign(key="").melt(
+        [*(name for name in records.TIDY if name not in ("metric", "value")), "commit", "command"],
+        metrics, var_name="metric", value_name="value",
+    )  # fmt: skip
+    return long.sort_values(["digest", "seed"], kind="stable", ignore_index=True)
+
+
 def committed(dataset: str) -> pd.DataFrame:
     """The runs of a data set whose scores are committed (`picie results --out`, `reports/tables/<dataset>-runs.csv`).
 
     Returns:
-        Columns dataset, recipe, seed, digest, command, commit, metric (`accuracy`, `mean_iou`) and value, as in rows of
-        `records.tidy`. Runs scored on the training split are left out.
+        Rows of `tidy`, of those scored on the validation split.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ListError: see `listed`.
+        ListError: see `listed` and `tidy`.
         JoinError: it has runs of another data set.
     """
     file = places.reports_folder() / "tables" / f"{dataset}-runs.csv"
@@ -120,9 +165,7 @@ def committed(dataset: str) -> pd.DataFrame:
             f"{file} has runs of {', '.join(strange)} among those of {dataset}: take their rows out, and write it with "
             f"`picie results -p dataset={dataset} --out {file.name}`"
         )
-    names = ["dataset", "recipe", "seed", "digest", "command", "commit"]
-    scored = pd.DataFrame(table[table["scored"] == "val"]).rename(columns={"mIoU": "mean_iou"})
-    return scored.melt(names, ["accuracy", "mean_iou"], var_name="metric", value_name="value")
+    return tidy(pd.DataFrame(table[table["scored"] == "val"]))
 
 
 def _machine(environment: Mapping[str, Any]) -> dict[str, str]:

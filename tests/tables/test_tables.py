@@ -11,7 +11,7 @@ import pytest
 from tidy_rows import tidy
 
 from picie_core import records, tables
-from picie_core.settings import Settings, parse
+from picie_core.settings import Settings
 from picie_core.tables import lists
 
 # -- over seeds
@@ -207,9 +207,10 @@ def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no runs of camvid are committed: expected .*camvid-runs\.csv"):
         lists.committed("camvid")
     folder.mkdir(parents=True)
+    given = "picie run 00 -p overrides={} -p data_root=DIR -p dataset=camvid -p num_overclusters=100 -p seed=2"
     lines = [
-        ["camvid", "PiCIE", "ours", 2, "val", 50.0, 20.0, 9, "c", "d", "x"],
-        ["camvid", "PiCIE", "ours", 2, "train", 1.0, 2.0, 9, "c", "e", "x"],
+        ["camvid", "PiCIE+H", "ours", 2, "val", 50.0, 20.0, 9, "c", "d", given],
+        ["camvid", "PiCIE+H", "ours", 2, "train", 1.0, 2.0, 9, "c", "e", given],
     ]
     pd.DataFrame(lines, columns=list(lists.LISTED)).to_csv(folder / "camvid-runs.csv", index=False)
     found = lists.committed("camvid")
@@ -217,6 +218,9 @@ def test_committed_runs_are_rows_like_tidy_ones(tmp_path, monkeypatch):
         ["d", 2, "accuracy", 50.0],
         ["d", 2, "mean_iou", 20.0],
     ]
+    assert set(found.columns) == {*records.TIDY, "commit", "command"}
+    assert set(found["method"]) == {"picie+H"}
+    assert json.loads(found["explicit"][0])["num_overclusters"] == 100
     pd.DataFrame([*lines, ["scenes", *lines[0][1:]]], columns=list(lists.LISTED)).to_csv(
         folder / "camvid-runs.csv", index=False
     )
@@ -270,9 +274,26 @@ def test_older_rows_keep_their_digest_and_lack_what_they_do_not_say(tiny_run, tm
 @pytest.mark.parametrize("file", sorted((ROOT / "reports" / "tables").glob("*-runs.csv")), ids=lambda file: file.stem)
 def test_the_committed_runs_of_the_workbook_have_the_digest_of_their_command(file):
     """A row of reports/tables is found by its settings only as long as the digest is what the settings give today."""
-    found = pd.read_csv(file, dtype={"digest": str}).drop_duplicates("digest")
+    found = lists.listed(file).drop_duplicates("digest")
     assert len(found)
-    for command, digest in zip(found["command"], found["digest"], strict=True):
-        given = dict(part.split("=", 1) for part in command.split(" -p ")[1:] if not part.startswith("overrides"))
-        values = {name: parse(name, text) for name, text in given.items()} | {"data_root": "/data"}
-        assert records.digest(Settings(**values)) == digest, command
+    for settings, digest, command in zip(lists.settings_of(found), found["digest"], found["command"], strict=True):
+        assert records.digest(settings) == digest, command
+
+
+def test_a_list_of_runs_says_what_the_runs_themselves_say(tiny_run):
+    """To two decimals: a table of a committed list is the table of its runs."""
+    listed = lists.every_run([tiny_run])
+    ours, theirs = (tables.over_seeds(rows) for rows in (records.tidy([tiny_run]), lists.tidy(listed)))
+    assert ours.drop(columns="seconds").round(2).equals(theirs.drop(columns="seconds"))
+    assert lists.settings_of(listed)[0].key(1, "") == tiny_run.settings.key(1, "")
+
+
+def test_a_list_whose_command_nobody_can_give_any_more_says_so(tiny_run):
+    table = lists.every_run([tiny_run]).assign(command="picie run 00 -p overrides={} -p epoch=3")
+    with pytest.raises(lists.ListError, match=rf"{table['digest'][0]}, seed \d+, has the command .*epoch=3.*epochs"):
+        lists.tidy(table)
+
+
+def test_runs_without_labels_stand_in_no_table(tiny_run):
+    table = lists.every_run([tiny_run]).assign(accuracy=None, mIoU=None)
+    assert lists.tidy(table).empty
