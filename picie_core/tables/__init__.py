@@ -88,6 +88,77 @@ def of_settings(tidy: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(tidy[tidy["digest"].isin(list(digests))])
 
 
+def of_method(tidy: pd.DataFrame, method: str | None) -> pd.DataFrame:
+    """The rows of one method, by `records.method_name`; of None, none.
+
+    Raises:
+        JoinError: they are of several settings, whose mean would mean nothing.
+    """
+    runs = pd.DataFrame(tidy[tidy["method"] == method])
+    if (count := len(set(runs["digest"]))) > 1:
+        found = sorted({f"{d} {words(text)}" for d, text in zip(runs["digest"], runs["explicit"], strict=True)})
+        raise JoinError(
+            f"the runs of {method} are of {count} settings: {', or '.join(found)}. Their mean would "
+            "mean nothing: select those of one digest"
+        )
+    return runs
+
+
+def by_seed(runs: pd.DataFrame, metric: str) -> dict[int, float]:
+    """Seed -> the value of a metric, of rows of one configuration."""
+    mine = runs[runs["metric"] == metric]
+    return dict(zip(mine["seed"].tolist(), mine["value"].tolist(), strict=True))
+
+
+def changes(before: pd.DataFrame, after: pd.DataFrame, metric: str = "mean_iou") -> pd.DataFrame:
+    """What one setting changes in each method: two sets of runs, compared on the seeds that both have.
+
+    Args:
+        before, after: rows of `records.tidy`, each of one configuration a method.
+        metric: of `records.tidy`.
+
+    Returns:
+        A row for each method with a seed in both, in the order of `ROWS`: method, difference (after - before, percent
+        points), low, high, p (see `seeds.compare`; of each row alone), seeds (those compared), runs (see `provenance`).
+
+    Raises:
+        JoinError: see `of_method`.
+    """
+    return _compared({method: (of_method(after, method), of_method(before, method)) for method in ROWS}, metric)
+
+
+def margins(tidy: pd.DataFrame, method: str, metric: str = "mean_iou") -> pd.DataFrame:
+    """How far one method lies above each of the others, on the seeds that both have.
+
+    Args:
+        tidy: rows of `records.tidy`, of one configuration a method.
+        method: by `records.method_name`.
+        metric: of `records.tidy`.
+
+    Returns:
+        As `changes`; the difference is that method - the row's.
+
+    Raises:
+        JoinError: see `of_method`.
+    """
+    own = of_method(tidy, method)
+    return _compared({other: (own, of_method(tidy, other)) for other in ROWS if other != method}, metric)
+
+
+def _compared(pairs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], metric: str) -> pd.DataFrame:
+    rows = []
+    for method, kinds in pairs.items():
+        first, second = (by_seed(latest(runs), metric) for runs in kinds)
+        if not (common := sorted(set(first) & set(second))):
+            continue
+        found = seeds.compare({s: first[s] for s in common}, {s: second[s] for s in common})
+        row = {"method": NAMES[method], "difference": found.difference, "low": found.low, "high": found.high}
+        row |= {"p": found.p, "seeds": ", ".join(map(str, common))}
+        compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in kinds for seed in common)
+        rows.append(row | {provenance.COLUMN: compared})
+    return pd.DataFrame(rows, columns=["method", "difference", "low", "high", "p", "seeds", provenance.COLUMN])
+
+
 def latest(tidy: pd.DataFrame) -> pd.DataFrame:
     """Of runs that differ in nothing but their key, the last."""
     return tidy.drop_duplicates(["digest", "seed", "metric"], keep="last")

@@ -93,7 +93,7 @@ def beside(tidy: pd.DataFrame, table: str) -> pd.DataFrame:
     rows = []
     columns = ["method", "setting", "metric", "value"]
     for method, setting, metric, value in read(table)[columns].itertuples(index=False):
-        mine = _where(_one_kind(ours, counterpart(method, setting)), "metric", _our_metric(metric, setting))
+        mine = _where(tables.of_method(ours, counterpart(method, setting)), "metric", _our_metric(metric, setting))
         values, used = mine["value"].tolist(), "".join(_data_used(mine))
         difference = seeds.spread(values).mean - value if values and used == data else math.nan
         row = {"method": method, "setting": setting, "metric": metric, "paper": value, "paper's data": data}
@@ -153,8 +153,8 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
     for (i, (lower, little)), (j, (higher, much)) in pairs:
         row: dict[str, Any] = {"lower": tables.NAMES[lower], "higher": tables.NAMES[higher]}
         row |= {"apart": j - i, "paper": much - little}
-        both = [_one_kind(ours, name) for name in (higher, lower)]
-        first, second = (_by_seed(runs, our_metric) for runs in both)
+        both = [tables.of_method(ours, name) for name in (higher, lower)]
+        first, second = (tables.by_seed(runs, our_metric) for runs in both)
         if not first or not second:
             rows.append(row | {"holds": "not run"})
             continue
@@ -192,23 +192,6 @@ def _one_data_set(tidy: pd.DataFrame) -> pd.DataFrame:
             "`candidates` selects them by table and settings"
         )
     return tables.latest(tidy)
-
-
-def _one_kind(tidy: pd.DataFrame, method: str | None) -> pd.DataFrame:
-    """The rows of one method; refused when they are of several settings, whose mean would mean nothing."""
-    runs = _where(tidy, "method", method)
-    if (count := len(set(runs["digest"]))) > 1:
-        words = sorted({f"{d} {tables.words(text)}" for d, text in zip(runs["digest"], runs["explicit"], strict=True)})
-        raise tables.JoinError(
-            f"the runs of {method} are of {count} settings: {', or '.join(words)}. Their mean would "
-            "mean nothing: select those of one digest"
-        )
-    return runs
-
-
-def _by_seed(runs: pd.DataFrame, metric: str) -> dict[int, float]:
-    mine = _where(runs, "metric", metric)
-    return dict(zip(mine["seed"].tolist(), mine["value"].tolist(), strict=True))
 
 
 def _our_metric(metric: str, setting: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tidy_rows import tidy
 
-from picie_core import records, tables
+from picie_core import provenance, records, tables
 from picie_core.settings import Settings
 from picie_core.tables import lists
 
@@ -297,3 +297,30 @@ def test_a_list_whose_command_nobody_can_give_any_more_says_so(tiny_run):
 def test_runs_without_labels_stand_in_no_table(tiny_run):
     table = lists.every_run([tiny_run]).assign(accuracy=None, mIoU=None)
     assert lists.tidy(table).empty
+
+
+def test_what_a_setting_changes_is_compared_on_the_seeds_of_both():
+    before = tidy(
+        ("picie", "scenes", 1, 40.0, 20.0), ("picie", "scenes", 2, 50.0, 24.0), ("picie", "scenes", 3, 60.0, 99.0),
+        ("iic", "scenes", 1, 30.0, 10.0),
+    )  # fmt: skip
+    after = tidy(("picie", "scenes", 2, 50.0, 26.0), ("picie", "scenes", 1, 44.0, 23.0), ("rgb", "scenes", 1, 1.0, 1.0))
+    (row,) = tables.changes(before, after).to_dict("records")
+    assert (row["method"], row["difference"], row["seeds"]) == ("PiCIE", 2.5, "1, 2")  # of 3 and 2
+    half = 12.706204736 * math.sqrt(0.5) / math.sqrt(2)  # t of one degree of freedom, sd of (3, 2)
+    assert (row["low"], row["high"]) == pytest.approx((2.5 - half, 2.5 + half))
+    assert sorted(seed for _, seed in provenance.read(row["runs"])) in ([1, 1, 2, 2], [1, 2])
+    assert tables.changes(before, after, "accuracy")["difference"].tolist() == [2.0]
+
+
+def test_margins_are_of_one_method_over_each_other():
+    rows = tidy(
+        ("picie", "scenes", 1, 40.0, 20.0), ("picie", "scenes", 2, 50.0, 24.0), ("position", "scenes", 2, 50.0, 25.0),
+        ("untrained", "scenes", 1, 30.0, 10.0), ("untrained", "scenes", 2, 30.0, 12.0),
+    )  # fmt: skip
+    found = tables.margins(rows, "picie")
+    assert found[["method", "difference", "seeds"]].to_numpy().tolist() == [
+        ["no training, k-means", 11.0, "1, 2"],
+        ["k-means on position", -1.0, "2"],
+    ]
+    assert found["low"].isna().tolist() == [False, True]  # one seed has no interval
