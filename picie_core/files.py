@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 
-def write(file: Path, content: str | bytes) -> None:
-    """Write a file at once: under a temporary name, flushed to disk, then renamed.
+def write(file: Path, *parts: str | bytes | memoryview) -> None:
+    """Write a file at once: under a temporary name (`.NAME.*.tmp` beside it), flushed to disk, then renamed.
+
+    Args:
+        file: in a folder that exists.
+        parts: what it is to hold, one after the other.
 
     Raises:
         OSError: the disk is full or the folder cannot be written, see `of_file`; the file keeps what it held before.
     """
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            for part in parts:
+                stream.write(part.encode() if isinstance(part, str) else part)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)

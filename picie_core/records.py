@@ -119,6 +119,12 @@ def classes_of(settings: Settings, matrix: np.ndarray, name: str = "final") -> n
     return identity(matrix) if name == "final" and settings.method in TAUGHT else match(matrix)
 
 
+def called(settings: Settings, matrix: np.ndarray) -> np.ndarray:
+    """The class by whose name and colour each cluster goes, (clusters,), -1 for none: the one that most of its pixels
+    have, so that several clusters may share one; where a method was taught the classes, its own."""
+    return identity(matrix) if settings.method in TAUGHT else majority(matrix)
+
+
 def finished(root: Path) -> list[Run]:
     """Every finished run under a runs' root, oldest first; one that cannot be read is named in a warning."""
     found = []

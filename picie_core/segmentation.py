@@ -13,13 +13,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from picie_core import figures, files, metrics, training, views
+from picie_core import figures, files, records, training, views
 from picie_core.datasets.decoding import read_image
 from picie_core.datasets.listing import IMAGE_SUFFIXES, files_in
 from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
 from picie_core.methods import Method
 from picie_core.records import Run
-from picie_core.settings import TAUGHT, Settings
 
 STRIP = 2**24
 """Logits (pixels x clusters) that are upsampled at a time, 64 MB: what a photograph costs beyond itself is bounded."""
@@ -126,7 +125,7 @@ def cluster_colors(run: Run) -> np.ndarray:
     palette = figures.colors(run.settings.predicted_clusters)
     if run.confusion is None or run.classes is None:
         return palette
-    classes = _classes(run.settings, run.confusion)
+    classes = records.called(run.settings, run.confusion)
     named = classes >= 0
     palette[named] = run.classes.colors[classes[named]]
     return palette
@@ -138,12 +137,7 @@ def cluster_names(run: Run) -> dict[int, str]:
     if run.confusion is None or run.classes is None:
         return {}
     names = run.classes.names
-    return {k: f"{names[c]}?" for k, c in enumerate(_classes(run.settings, run.confusion)) if c >= 0}
-
-
-def _classes(settings: Settings, confusion: np.ndarray) -> np.ndarray:
-    """The class that each cluster of a scored run is called by, (K,), -1 for none."""
-    return metrics.identity(confusion) if settings.method in TAUGHT else metrics.majority(confusion)
+    return {k: f"{names[c]}?" for k, c in enumerate(records.called(run.settings, run.confusion)) if c >= 0}
 
 
 def read_names(file: Path) -> dict[int, str]:

@@ -20,7 +20,7 @@ import numpy as np
 import PIL
 from tqdm import tqdm
 
-from picie_core import __version__
+from picie_core import __version__, files
 from picie_core.classes import VOID, ClassTable
 from picie_core.datasets import prepared, shards
 from picie_core.datasets.listing import Dataset, Item, Listing
@@ -242,7 +242,7 @@ def _manifest(
 
 def _write(job: Job, file: Path, record: dict[str, Any]) -> None:
     try:
-        shards.write_whole(file, [json.dumps(record, indent=1).encode()])
+        files.write_json(file, record)
     except OSError as error:
         _explain(job, error)
 

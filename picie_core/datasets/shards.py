@@ -1,13 +1,14 @@
-"""Arrays on disk in several .npy files, read through memory maps; and files that are there whole or not at all."""
+"""Arrays on disk in several .npy files, read through memory maps."""
 
 import hashlib
 import io
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from picie_core import files
 
 
 class ShardedArray:
@@ -59,25 +60,10 @@ def write_array(file: Path, array: np.ndarray) -> dict[str, Any]:
     """Writes a uint8 array as .npy, whole or not at all, and returns its record: name, rows, bytes, SHA-256."""
     header = _header(array.shape)
     body = np.ascontiguousarray(array).reshape(-1).data
-    write_whole(file, (header, body))
+    files.write(file, header, body)
     digest = hashlib.sha256(header)
     digest.update(body)
     return {"file": file.name, "rows": len(array), "bytes": len(header) + array.nbytes, "sha256": digest.hexdigest()}
-
-
-def write_whole(file: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Writes a file under a temporary name, brings it to the disk and renames it: nobody sees half of it."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            for part in parts:
-                stream.write(part)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def fault(folder: Path, record: dict[str, Any], row: tuple[int, ...]) -> str | None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from picie_core import files, metrics, training
+from picie_core import files, metrics, records, training
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
 from picie_core.datasets.problems import Unlabelled
@@ -200,17 +200,24 @@ def spectra(features: Mapping[str, np.ndarray], most: int = 16) -> Figure:
     return figure
 
 
-def in_class_colors(clusters: np.ndarray, matrix: np.ndarray, table: ClassTable) -> np.ndarray:
-    """Predictions in the colour of the class that most of each cluster's pixels have (the paper's pictures)."""
-    return paint(metrics.majority(matrix)[clusters], table.colors)
+def in_class_colors(clusters: np.ndarray, run: Run) -> np.ndarray:
+    """A run's predictions, each cluster in the colour of the class that it goes by (`records.called`; the paper's
+    pictures).
+
+    Raises:
+        ValueError: the run was not scored.
+    """
+    if run.confusion is None or run.classes is None:
+        raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
+    return paint(records.called(run.settings, run.confusion)[clusters], run.classes.colors)
 
 
 def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
     """Images, what each run makes of them, and the ground truth (Figure 3).
 
     Args:
-        runs: finished and scored, all of `data`'s classes, by the name that stands beside the row. Each cluster has the
-            colour of the class that most of its pixels have.
+        runs: finished and scored, all of `data`'s classes, by the name that stands beside the row. For their colours
+            see `in_class_colors`.
         data: the labelled split that the runs were scored on.
         count: at most so many images, spread evenly over the split.
 
@@ -222,9 +229,7 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
     chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
     rows = {"image": list(data.images[chosen])}
     for name, run in runs.items():
-        if run.confusion is None:
-            raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
-        rows[name] = list(in_class_colors(training.clusters_of(run, data, chosen), run.confusion, data.classes))
+        rows[name] = list(in_class_colors(training.clusters_of(run, data, chosen), run))
     rows["ground truth"] = list(paint(data.labels[chosen], data.classes.colors))
     return legend(panels(rows, width=1.3), data.classes)
 

@@ -18,7 +18,7 @@ def last_and_best(progress: pd.DataFrame, metric: str = "mean_iou") -> pd.DataFr
         metric: `mean_iou` or `accuracy`.
 
     Returns:
-        A row for each set of prototypes: last, best and gap = best - last in percent points, best epoch from 0 on (of
+        A row for each set of prototypes: last, best and gap = best - last in percent points, best epoch from 1 on (of
         equally good ones the first). Without rows for a run that has no epochs.
 
     Raises:
@@ -35,6 +35,6 @@ def last_and_best(progress: pd.DataFrame, metric: str = "mean_iou") -> pd.DataFr
     for name in scored:
         values = progress[name].to_numpy(dtype=float)
         best = values.argmax()
-        shown = [name.removeprefix(f"{metric}_"), values[-1], values[best], int(progress["epoch"].iloc[best])]
+        shown = [name.removeprefix(f"{metric}_"), values[-1], values[best], int(progress["epoch"].iloc[best]) + 1]
         rows.append([*shown, values[best] - values[-1]])
     return pd.DataFrame(rows, columns=COLUMNS)

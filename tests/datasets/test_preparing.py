@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import tiny_sets
 from hypothesis import given
 from hypothesis import strategies as st
 
+from picie_core import files
 from picie_core.datasets import DataError, Prepared, making, prepare, shards
 
 
@@ -108,17 +110,18 @@ def test_limit_is_spread_over_the_split(root):
 KILLED = """
 import sys, time
 from pathlib import Path
-from picie_core.datasets import making, prepare, shards
+from picie_core import files
+from picie_core.datasets import making, prepare
 making.SHARD_BYTES = 2 * 16 * 16 * 3
-write = shards.write_whole
-def slow(file, parts):
-    write(file, parts)
+write = files.write
+def slow(file, *parts):
+    write(file, *parts)
     if file.name == "00001.json":
         print("two shards", flush=True)
-        half = file.with_name("00002.images.npy.123.tmp")
+        half = file.with_name(".00002.images.npy.123.tmp")
         half.write_bytes(b"half")
         time.sleep(60)
-shards.write_whole = slow
+files.write = slow
 prepare("camvid", root=Path(sys.argv[1]), size=16, progress=False)
 """
 
@@ -201,14 +204,20 @@ class Full:
 
 @pytest.mark.parametrize("victim", ["00001.images.npy", "00001.labels.npy", "00001.json", "manifest.json"])
 def test_a_disk_that_fills_up(root, small_shards, monkeypatch, victim):
-    opened = Path.open
+    made, fdopen, names = tempfile.mkstemp, os.fdopen, {}
 
-    def limited(self, mode="r", *args, **options):
-        stream = opened(self, mode, *args, **options)
-        return Full(stream) if self.name.startswith(victim) and "w" in mode else stream
+    def named(**where):
+        handle, name = made(**where)
+        names[handle] = Path(name).name
+        return handle, name
+
+    def limited(handle, mode):
+        stream = fdopen(handle, mode)
+        return Full(stream) if names[handle].startswith(f".{victim}") else stream
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", limited)
+        patch.setattr(tempfile, "mkstemp", named)
+        patch.setattr(os, "fdopen", limited)
         with pytest.raises(DataError) as error:
             train(root)
     message = str(error.value)
@@ -226,22 +235,6 @@ def test_a_disk_that_fills_up(root, small_shards, monkeypatch, victim):
     data.verify()
 
 
-def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
-    file = tmp_path / "file"
-    shards.write_whole(file, [b"old"])
-
-    def parts():
-        yield b"ne"
-        assert file.read_bytes() == b"old"
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        shards.write_whole(file, parts())
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
-    shards.write_whole(file, [b"ne", b"w"])
-    assert file.read_bytes() == b"new"
-
-
 def test_too_little_room_is_said_before_work_begins(root, monkeypatch):
     usage = shutil.disk_usage(root)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
@@ -250,10 +243,10 @@ def test_too_little_room_is_said_before_work_begins(root, monkeypatch):
 
 
 def test_other_faults_of_the_disk_are_not_called_full(root, monkeypatch):
-    def broken(file, parts):
+    def broken(file, *parts):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(shards, "write_whole", broken)
+    monkeypatch.setattr(files, "write", broken)
     with pytest.raises(OSError, match="Input/output error"):
         train(root)
 
@@ -321,13 +314,13 @@ def test_sharded_array_is_the_array(tmp_path_factory, lengths, data):
     lengths = [*lengths, 1]
     whole = np.random.default_rng(0).integers(0, 256, (sum(lengths), 3, 2), dtype=np.uint8)
     parts = np.split(whole, np.cumsum(lengths)[:-1])
-    files = [folder / f"{i}.npy" for i in range(len(parts))]
-    for file, part in zip(files, parts, strict=True):
+    places = [folder / f"{i}.npy" for i in range(len(parts))]
+    for file, part in zip(places, parts, strict=True):
         record = shards.write_array(file, part)
         assert (np.load(file) == part).all()
         assert record["bytes"] == file.stat().st_size
         assert record["sha256"] == shards.sha256(file)
-    array = shards.ShardedArray([f for f, part in zip(files, parts, strict=True) if len(part)], (3, 2))
+    array = shards.ShardedArray([f for f, part in zip(places, parts, strict=True) if len(part)], (3, 2))
     assert (array.shape, len(array), array.nbytes) == (whole.shape, len(whole), whole.nbytes)
     assert (np.asarray(array) == whole).all()
     n = len(whole)

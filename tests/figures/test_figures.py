@@ -100,14 +100,20 @@ def test_enlarged_maps_have_each_cell_as_a_square():
     assert figures.enlarge(np.zeros((3, 4, 5)), 4).shape == (3, 16, 20)
 
 
-def test_predictions_have_the_colour_of_their_clusters_majority():
+def test_predictions_have_the_colour_of_their_clusters_majority(tiny_run):
     matrix = np.zeros((12, 4), dtype=int)
     matrix[3, 0], matrix[5, 0] = 9, 8  # most of cluster 0 is class 3
     matrix[3, 1] = 1
     matrix[7, 3] = 2  # cluster 2 was never seen
-    painted = figures.in_class_colors(np.array([[0, 1], [2, 3]]), matrix, SCENES)
+    run = dataclasses.replace(tiny_run, confusion=matrix)
+    painted = figures.in_class_colors(np.array([[0, 1], [2, 3]]), run)
     expected = [[SCENES.colors[3], SCENES.colors[3]], [DARK, SCENES.colors[7]]]
     assert np.array_equal(painted, np.array(expected))
+    taught = dataclasses.replace(run, settings=run.settings.replace(method="supervised"))
+    painted = figures.in_class_colors(np.array([[0, 1], [2, 3]]), taught)  # whatever most of their pixels are
+    assert np.array_equal(painted, SCENES.colors[[[0, 1], [2, 3]]])
+    with pytest.raises(ValueError, match="was not scored"):
+        figures.in_class_colors(np.array([[0]]), dataclasses.replace(run, confusion=None))
 
 
 def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
@@ -117,7 +123,7 @@ def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
     rows, chosen = shown(figure), [0, 1, 3]  # of four
     method, fabric = training.restore(tiny_run)
     clusters = np.concatenate([c["final"] for _, c in evaluation.predictions(method, val, 4, fabric.device)])
-    painted = figures.in_class_colors(clusters, tiny_run.confusion, val.classes)
+    painted = figures.in_class_colors(clusters, tiny_run)
     for column, number in enumerate(chosen):
         assert np.array_equal(rows[0][column], val.images[number])
         assert np.array_equal(rows[1][column], painted[number])

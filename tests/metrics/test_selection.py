@@ -19,11 +19,11 @@ PROGRESS = pd.DataFrame(
 def test_the_gap_is_what_choosing_by_labels_adds():
     table = selection.last_and_best(PROGRESS)
     assert table.columns.tolist() == selection.COLUMNS
-    assert table.to_numpy().tolist() == [["view1", 15.5, 17.0, 1, 1.5], ["view2", 13.5, 13.5, 2, 0.0]]
+    assert table.to_numpy().tolist() == [["view1", 15.5, 17.0, 2, 1.5], ["view2", 13.5, 13.5, 3, 0.0]]
 
 
 def test_each_metric_has_an_epoch_of_its_own():
-    assert selection.last_and_best(PROGRESS, "accuracy").to_numpy().tolist() == [["view1", 43.0, 44.0, 2, 1.0]]
+    assert selection.last_and_best(PROGRESS, "accuracy").to_numpy().tolist() == [["view1", 43.0, 44.0, 3, 1.0]]
 
 
 def test_a_run_without_epochs_has_nothing_to_choose():
