@@ -158,14 +158,14 @@ def demo() -> None:
 def results(
     parameter: Parameters = None,
     out: Annotated[Path | None, typer.Option(help="Add a row for every run, with its command, to this CSV.")] = None,
-    of: Annotated[Path | None, typer.Option(help="Of the runs in such a CSV, instead of those made here.")] = None,
+    of: Annotated[Path | None, typer.Option(help="A CSV that --out wrote: of its runs, not of those made here.")] = None,
 ) -> None:
     """Show what finished runs scored: mean and spread over seeds.
 
     \b
     picie results
     picie results -p dataset=camvid -p epochs=4 --out camvid.csv
-    picie results --of reports/tables/camvid-runs.csv -p recipe=paper
+    picie results --of reports/tables/camvid-runs.csv -p recipe=paper -p epochs=4
     """
     from picie_core import files, places, records, tables
     from picie_core.tables import lists
@@ -180,14 +180,14 @@ def results(
     if every.empty:
         place = f"in {of}" if of else f"below {places.runs_root()}"
         raise RefusedError(f"no finished run {place} {'has ' + ', '.join(parameter) if parameter else 'yet'}")
-    bare = every.loc[every["mIoU"].isna(), :]
+    bare = every[every["mIoU"].isna()]
     if len(bare):
         sets = ", ".join(sorted(set(bare["dataset"])))
         note = f"{len(bare)} of {len(every)} runs ({sets}) have no score, for their data have no labels"
         if len(bare) == len(every) and not out:
             raise RefusedError(
                 f"{note}: put labels beside the images (data/README.md), or look at the clusters with "
-                f"`picie segment RUN`, RUN being {' or '.join(bare.get('folder', bare['digest'])[-3:])}"
+                "`picie segment RUN`, RUN being one of the folders below reports/runs"
             )
         typer.echo(note, err=True)
     typer.echo(tables.as_text(tables.over_seeds(rows)))

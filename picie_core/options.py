@@ -44,7 +44,7 @@ def settings(parameter: list[str] | None) -> dict[str, Any]:
 
 
 def matches(parameter: list[str] | None) -> "Callable[[Settings], bool]":
-    """Whether settings have the values given with `-p`.
+    """A test of settings: whether they have the values given with `-p`.
 
     Raises:
         RefusedError, SettingsError: see `settings`.

@@ -119,9 +119,10 @@ def classes_of(settings: Settings, matrix: np.ndarray, name: str = "final") -> n
     return identity(matrix) if name == "final" and settings.method in TAUGHT else match(matrix)
 
 
-def called(settings: Settings, matrix: np.ndarray) -> np.ndarray:
+def shown_classes(settings: Settings, matrix: np.ndarray) -> np.ndarray:
     """The class by whose name and colour each cluster goes, (clusters,), -1 for none: the one that most of its pixels
-    have, so that several clusters may share one; where a method was taught the classes, its own."""
+    have, so that several clusters may share one; where a method was taught the classes, its own. (What counts in a score is
+    `classes_of`.)"""
     return identity(matrix) if settings.method in TAUGHT else majority(matrix)
 
 

@@ -125,7 +125,7 @@ def cluster_colors(run: Run) -> np.ndarray:
     palette = figures.colors(run.settings.predicted_clusters)
     if run.confusion is None or run.classes is None:
         return palette
-    classes = records.called(run.settings, run.confusion)
+    classes = records.shown_classes(run.settings, run.confusion)
     named = classes >= 0
     palette[named] = run.classes.colors[classes[named]]
     return palette
@@ -137,7 +137,7 @@ def cluster_names(run: Run) -> dict[int, str]:
     if run.confusion is None or run.classes is None:
         return {}
     names = run.classes.names
-    return {k: f"{names[c]}?" for k, c in enumerate(records.called(run.settings, run.confusion)) if c >= 0}
+    return {k: f"{names[c]}?" for k, c in enumerate(records.shown_classes(run.settings, run.confusion)) if c >= 0}
 
 
 def read_names(file: Path) -> dict[int, str]:

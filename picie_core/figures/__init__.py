@@ -201,7 +201,7 @@ def spectra(features: Mapping[str, np.ndarray], most: int = 16) -> Figure:
 
 
 def in_class_colors(clusters: np.ndarray, run: Run) -> np.ndarray:
-    """A run's predictions, each cluster in the colour of the class that it goes by (`records.called`; the paper's
+    """A run's predictions, each cluster in the colour of the class that it goes by (`records.shown_classes`; the paper's
     pictures).
 
     Raises:
@@ -209,7 +209,7 @@ def in_class_colors(clusters: np.ndarray, run: Run) -> np.ndarray:
     """
     if run.confusion is None or run.classes is None:
         raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
-    return paint(records.called(run.settings, run.confusion)[clusters], run.classes.colors)
+    return paint(records.shown_classes(run.settings, run.confusion)[clusters], run.classes.colors)
 
 
 def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
@@ -229,6 +229,8 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
     chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
     rows = {"image": list(data.images[chosen])}
     for name, run in runs.items():
+        if run.confusion is None:  # before a minute of predictions
+            raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
         rows[name] = list(in_class_colors(training.clusters_of(run, data, chosen), run))
     rows["ground truth"] = list(paint(data.labels[chosen], data.classes.colors))
     return legend(panels(rows, width=1.3), data.classes)

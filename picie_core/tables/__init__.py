@@ -118,7 +118,7 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, metric: str = "mean_iou")
         metric: of `records.tidy`.
 
     Returns:
-        A row for each method with a seed in both, in the order of `ROWS`: method, difference (after - before, percent
+        A row for each method of `ROWS`, in that order, with a seed in both: method, difference (after - before, percent
         points), low, high, p (see `seeds.compare`; of each row alone), seeds (those compared), runs (see `provenance`).
 
     Raises:
@@ -139,9 +139,11 @@ def margins(tidy: pd.DataFrame, method: str, metric: str = "mean_iou") -> pd.Dat
         As `changes`; the difference is that method - the row's.
 
     Raises:
-        JoinError: see `of_method`.
+        JoinError: see `of_method`; or that method has no run.
     """
     own = of_method(tidy, method)
+    if own.empty:
+        raise JoinError(f"no run of {method!r} to compare with; there are: {', '.join(sorted(set(tidy['method'])))}")
     return _compared({other: (own, of_method(tidy, other)) for other in ROWS if other != method}, metric)
 
 

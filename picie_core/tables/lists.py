@@ -21,7 +21,8 @@ class ListError(WorkbookError, ValueError):
 
 
 def every_run(runs: Iterable[Run]) -> pd.DataFrame:
-    """One row a finished run, to be read and to be made again.
+    """One row a finished run, to be read and to be made again; of those that differ in nothing but their key (other
+    threads, older code or data) the last, as in tables.
 
     Returns:
         Columns dataset, method, recipe, seed, scored (the split), accuracy, mIoU (percent; none without labels),
@@ -49,7 +50,8 @@ def every_run(runs: Iterable[Run]) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows, columns=[*LISTED[:-1], "versions", "device", "folder", LISTED[-1]])
-    return table.sort_values([*LISTED[:4], "command"], ignore_index=True)
+    last = table.drop_duplicates(["digest", "seed"], keep="last")
+    return last.sort_values([*LISTED[:4], "command"], ignore_index=True)
 
 
 def merged(table: pd.DataFrame, file: Path) -> pd.DataFrame:
@@ -103,21 +105,25 @@ def settings_of(table: pd.DataFrame) -> list[Settings]:
     """The settings of every row of a list of runs, as its command gives them, with `DIR` for the folder of the data.
 
     Raises:
-        ListError: a command gives a setting or a value that there is not.
+        ListError: a command gives a setting or a value that there is not, or not the row's data set and seed.
     """
     found = []
-    for digest, seed, given in zip(table["digest"], table["seed"], table["command"], strict=True):
-        pairs = (part.partition("=") for part in str(given).split(" -p ")[1:])
+    columns = ["dataset", "seed", "digest", "command"]
+    for dataset, seed, digest, given in table[columns].itertuples(index=False):
+        start, *pairs = (part.partition("=") for part in str(given).split(" -p "))
         try:
-            found.append(Settings(**{name: parse(name, text) for name, _, text in pairs if name != "overrides"}))
-        except SettingsError as error:
+            settings = Settings(**{name: parse(name, text) for name, _, text in pairs if name != "overrides"})
+            if (settings.dataset, settings.seed) != (dataset, int(seed)) or start[0] != "picie run 00":
+                raise ValueError(f"that is no `picie run 00` of {dataset}, seed {seed}")
+        except (SettingsError, ValueError) as error:
             raise ListError(f"the list's run {digest}, seed {seed}, has the command {given!r}: {error}") from error
+        found.append(settings)
     return found
 
 
 def where(table: pd.DataFrame, wanted: Callable[[Settings], bool]) -> pd.DataFrame:
     """The rows of a list of runs whose settings are wanted."""
-    return pd.DataFrame(table[[wanted(settings) for settings in settings_of(table)]])
+    return pd.DataFrame(table.loc[[wanted(settings) for settings in settings_of(table)], :])
 
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
