@@ -121,8 +121,8 @@ def classes_of(settings: Settings, matrix: np.ndarray, name: str = "final") -> n
 
 def shown_classes(settings: Settings, matrix: np.ndarray) -> np.ndarray:
     """The class by whose name and colour each cluster goes, (clusters,), -1 for none: the one that most of its pixels
-    have, so that several clusters may share one; where a method was taught the classes, its own. (What counts in a score is
-    `classes_of`.)"""
+    have, so that several clusters may share one; where a method was taught the classes, its own. (What a score counts
+    is `classes_of`.)"""
     return identity(matrix) if settings.method in TAUGHT else majority(matrix)
 
 

@@ -11,7 +11,7 @@ from tidy_rows import tidy
 from picie_core import places, records, tables
 from picie_core.datasets.registry import DATASETS
 from picie_core.settings import Settings
-from picie_core.tables import published
+from picie_core.tables import lists, published
 
 TABLE_1, TABLE_2, TABLE_3, TABLE_4 = published.JOINED
 FILES = sorted((places.data_folder() / "paper").glob("*.csv"))
@@ -358,3 +358,17 @@ def test_seeds_that_do_not_meet_are_refused():
 def test_a_table_with_several_numbers_of_a_method_has_no_order():
     with pytest.raises(ValueError, match="several numbers of a method for mIoU"):
         published.order(tidy(), TABLE_2)
+
+
+def test_what_is_committed_of_photographs_is_what_its_list_of_runs_gives():
+    """Notebook 04 says fourteen pairs, six and one; its tables are made of the committed list."""
+    photo = {"dataset": "camvid", "recipe": "paper", "pretrained": False, "learning_rate": 1e-3, "epochs": 4}
+    runs = tables.of_settings(lists.committed("camvid"), Settings(**photo))
+    order = published.order(runs)
+    assert order["holds"].value_counts().to_dict() == {"yes": 14, "undecided": 6, "reversed": 1}
+    made = pd.read_csv(places.reports_folder() / "tables" / "camvid-committed-order.csv").query("epochs == 4")
+    assert made["runs"].tolist() == order["runs"].tolist()
+    assert made["difference"].to_numpy() == pytest.approx(order["difference"].to_numpy(dtype=float))
+    beside = published.beside(runs, "picie_table1_coco_all")
+    made = pd.read_csv(places.reports_folder() / "tables" / "camvid-committed-table1.csv")
+    assert made["ours"].tolist() == beside["ours"].tolist()

@@ -292,7 +292,7 @@ def test_a_list_whose_command_nobody_can_give_any_more_says_so(tiny_run):
     table = lists.every_run([tiny_run]).assign(command="picie run 00 -p overrides={} -p epoch=3")
     with pytest.raises(lists.ListError, match=rf"{table['digest'][0]}, seed \d+, has the command .*epoch=3.*epochs"):
         lists.tidy(table)
-    for given in ("x", "", "picie run 00 -p overrides={} -p seed=999", "picie run 00 -p overrides={} -p dataset=camvid"):
+    for given in ("x", "", "picie run 00 -p overrides={} -p seed=999", "picie run 00 -p dataset=camvid"):
         with pytest.raises(lists.ListError, match=f"'{given}': that is no `picie run 00` of scenes, seed "):
             lists.tidy(table.assign(command=given))
 
