@@ -158,7 +158,7 @@ def demo() -> None:
 def results(
     parameter: Parameters = None,
     out: Annotated[Path | None, typer.Option(help="Add a row for every run, with its command, to this CSV.")] = None,
-    of: Annotated[Path | None, typer.Option(help="A CSV that --out wrote: of its runs, not of those made here.")] = None,
+    of: Annotated[Path | None, typer.Option(help="A CSV that --out wrote: of its runs, not of those here.")] = None,
 ) -> None:
     """Show what finished runs scored: mean and spread over seeds.
 

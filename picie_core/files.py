@@ -10,8 +10,8 @@ from typing import Any
 
 
 def write(file: Path, *parts: str | bytes | memoryview) -> None:
-    """Write a file at once: under a temporary name (`.NAME.*.tmp` beside it), flushed to disk, then renamed; readable by all
-    (mode 0644), writable by its owner.
+    """Write a file at once: under a temporary name (`.NAME.*.tmp` beside it), flushed to disk, then renamed;
+    readable by all (mode 0644).
 
     Args:
         file: in a folder that exists.

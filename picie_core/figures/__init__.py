@@ -201,8 +201,8 @@ def spectra(features: Mapping[str, np.ndarray], most: int = 16) -> Figure:
 
 
 def in_class_colors(clusters: np.ndarray, run: Run) -> np.ndarray:
-    """A run's predictions, each cluster in the colour of the class that it goes by (`records.shown_classes`; the paper's
-    pictures).
+    """A run's predictions, each cluster in the colour of the class that it goes by (see `records.shown_classes`; the
+    paper's pictures).
 
     Raises:
         ValueError: the run was not scored.
