@@ -17,7 +17,7 @@ from picie_core.training import run_folder, splits
 
 FIELDS = ("title", "about", "base", "seeds", "rows")
 ROW_FIELDS = ("name", "about", "settings", "seeds", "published")
-KEY_FIELDS = ("table", "method", "setting")
+KEY_FIELDS = ("table", "method", "setting", "metric")
 
 DATA = (
     "dataset", "data_root", "image_size", "base_size", "train_images", "val_images", "scored_split", "on_bad_image",
@@ -40,7 +40,7 @@ class Row:
         settings: the explicit values: the grid's base, what the caller added, and the row's own.
         seeds: ascending.
         published: which published number it stands beside: `table`, `method` and perhaps `setting` of
-            `published.read`; None: none.
+            `published.read`, and `metric` where the table calls mIoU otherwise; None: none.
     """
 
     name: str
@@ -106,7 +106,7 @@ def read(
     """A grid file, checked: names, values, what goes together, duplicates, published keys, seeds.
 
     The file is YAML: `title`, `about`, `base` (settings of every row), `seeds` (`[1, 2, 3]` or `1-10`) and `rows`, each
-    with `name`, `settings`, and perhaps `about`, `seeds` and `published` (`table`, `method`, `setting`).
+    with `name`, `settings`, and perhaps `about`, `seeds` and `published` (see `Row`).
 
     Args:
         file: to read.
@@ -249,7 +249,7 @@ def _published(given: Any, where: str, problems: list[str]) -> Mapping[str, str]
     if given is None:
         return None
     if not isinstance(given, Mapping) or not {"table", "method"} <= set(given) or set(given) - set(KEY_FIELDS):
-        problems.append(f"{where}: published = {given!r}: expected table, method and perhaps setting")
+        problems.append(f"{where}: published = {given!r}: expected table, method and perhaps setting, metric")
         return None
     key = {name: str(value) for name, value in given.items()}
     try:
@@ -257,7 +257,7 @@ def _published(given: Any, where: str, problems: list[str]) -> Mapping[str, str]
     except FileNotFoundError as error:
         problems.append(f"{where}: {error}")
         return None
-    for name in ("method", "setting"):
+    for name in KEY_FIELDS[1:]:
         if name in key:
             known = list(dict.fromkeys(rows[name].tolist()))
             rows = rows.loc[rows[name] == key[name]]

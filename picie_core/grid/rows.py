@@ -155,7 +155,8 @@ def number(row: Row, score: str) -> float:
     for name in ("method", "setting"):
         if name in row.published:
             table = table.loc[table[name] == row.published[name]]
-    values: Sequence[float] = table.loc[table["metric"] == PUBLISHED.get(score, score), "value"].tolist()
+    metric = row.published.get("metric", PUBLISHED[score]) if score in PUBLISHED else score
+    values: Sequence[float] = table.loc[table["metric"] == metric, "value"].tolist()
     return values[0] if values else math.nan
 
 

@@ -20,8 +20,9 @@ JOINED = {
 
 GRIDS = {
     "picie_table5_ablation1": "coco27", "picie_table6_ablation2": "coco27", "picie_supp_table1_iic_lambda": "coco27",
-    "picie_table7_transfer": "coco27", "picie_table8_retraining": "coco27", "comus_table5_ablation": "voc21",
-    "comus_table7_saliency": "voc21", "comus_table8_overclustering": "voc21",
+    "picie_table7_transfer": "coco27", "picie_table8_retraining": "coco27", "comus_table2_voc2007": "voc21_2007",
+    "comus_table3_coco": "coco81", "comus_table5_ablation": "voc21", "comus_table7_saliency": "voc21",
+    "comus_table8_overclustering": "voc21",
 }  # fmt: skip
 """The published tables whose rows are those of a grid file, and the data set that each is of."""
 

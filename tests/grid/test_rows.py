@@ -124,3 +124,13 @@ def test_the_nearest_published_row_is_by_changes(grid_file):
     assert table["runs"].tolist() == [f"{digests[1]}:1 {digests[0]}:1", f"{digests[2]}:1 {digests[0]}:1"]
     assert table.loc["like row 2", "row 2"] == pytest.approx(0, abs=1e-9)
     assert table.loc["like row 2", "row 4"] == pytest.approx(math.hypot(7.53 - 3.94, 2.86 - 2.38))
+
+
+def test_a_row_may_say_what_its_table_calls_the_score(grid_file):
+    """COMUS's Table 3 has the mIoU of all, of the discovered and of those with a cluster."""
+    key = {"table": "comus_table3_coco", "method": "COMUS", "metric": "mIoU all (81)"}
+    grid = plan.read(grid_file([{"name": "COMUS", "published": key}, {"name": "other", "settings": {"epochs": 2}}]))
+    assert rows.number(grid.rows[0], "mIoU of objects") == 19.6
+    assert math.isnan(rows.number(grid.rows[0], "mIoU"))  # of all classes, which COMUS does not report
+    with pytest.raises(plan.GridError, match=r"comus_table3_coco has no metric 'mIoU'"):
+        plan.read(grid_file([{"name": "COMUS", "published": key | {"metric": "mIoU"}}]))
