@@ -171,12 +171,9 @@ def results(
     from picie_core.tables import lists
 
     asked = options.matches(parameter)
-    if of:
-        every = lists.where(lists.listed(of.expanduser()), asked)
-        rows = lists.tidy(every)
-    else:
-        runs = [run for run in records.finished(places.runs_root()) if asked(run.settings)]
-        every, rows = lists.every_run(runs), records.tidy(runs)
+    runs = [] if of else [run for run in records.finished(places.runs_root()) if asked(run.settings)]
+    every = lists.where(lists.listed(of.expanduser()), asked) if of else lists.every_run(runs)
+    rows = lists.tidy(every) if of else records.tidy(runs)
     if every.empty:
         place = f"in {of}" if of else f"below {places.runs_root()}"
         raise RefusedError(f"no finished run {place} {'has ' + ', '.join(parameter) if parameter else 'yet'}")
@@ -185,10 +182,9 @@ def results(
         sets = ", ".join(sorted(set(bare["dataset"])))
         note = f"{len(bare)} of {len(every)} runs ({sets}) have no score, for their data have no labels"
         if len(bare) == len(every) and not out:
-            raise RefusedError(
-                f"{note}: put labels beside the images (data/README.md), or look at the clusters with "
-                "`picie segment RUN`, RUN being one of the folders below reports/runs"
-            )
+            names = " or ".join(run.folder.name for run in runs[-3:])
+            look = f", or look at the clusters with `picie segment RUN`, RUN being {names}" if runs else ""
+            raise RefusedError(f"{note}: put labels beside the images (data/README.md){look}")
         typer.echo(note, err=True)
     typer.echo(tables.as_text(tables.over_seeds(rows)))
     if out:

@@ -191,6 +191,7 @@ def test_runs_without_labels_have_no_score_to_show(picie, home, tiny_run, monkey
     assert re.match(
         r"picie: 1 of 1 runs \(folder\) have no score, .*: put labels .* with `picie segment RUN`, RUN ", err
     )
+    assert f"RUN being {found[0].folder.name}" in err
     found.append(tiny_run)
     status, out, err = picie("results")
     assert status == 0
@@ -217,7 +218,7 @@ def test_results_of_a_list_are_those_of_its_runs_and_lists_add_up(picie, home, t
     assert (status, err.strip()) == (2, "picie: no finished run in here.csv has method=iic")
     rows.assign(accuracy=None, mIoU=None, folder=None).to_csv(home.parent / "bare.csv", index=False)
     status, _, err = picie("results", "--of", "bare.csv")
-    assert (status, "1 of 1 runs (scenes) have no score" in err) == (2, True)
+    assert (status, "1 of 1 runs (scenes) have no score" in err, "RUN" in err) == (2, True, False)
     rows[:0].to_csv(home.parent / "none.csv", index=False)
     status, _, err = picie("results", "--of", "none.csv")
     assert (status, err.strip()) == (2, "picie: no finished run in none.csv yet")
