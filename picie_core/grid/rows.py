@@ -99,13 +99,12 @@ def effects(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -
         if name == against:
             continue
         paper = number(row, score) - number(rows[against], score)
-        common = set(by_row[name]) & set(by_row[against])
-        missing = "no common seed" if by_row[name] and by_row[against] else "not run"
+        first, second = by_row[name], by_row[against]
+        missing = "no common seed" if first and second else "not run"
         line: dict[str, Any] = {"row": name, "paper": paper, "agrees": missing, "seeds": ""}
-        if common:
-            result = seeds.compare({s: by_row[name][s] for s in common}, {s: by_row[against][s] for s in common})
-            line |= {"difference": result.difference, "low": result.low, "high": result.high, "p": result.p}
-            line |= {"seeds": ", ".join(map(str, result.seeds)), "agrees": _agrees(result.verdict, paper)}
+        if set(first) & set(second):
+            result = seeds.compare(first, second)
+            line |= result.row | {"agrees": _agrees(result.verdict, paper)}
             compared = [(_digest(each), seed) for each in (row, rows[against]) for seed in result.seeds]
             line |= {provenance.COLUMN: provenance.behind(compared)}
         found.append(line)

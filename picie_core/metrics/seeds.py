@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -75,26 +76,27 @@ class Comparison:
         """`higher` or `lower`, of the first, when the interval excludes 0; else `undecided`."""
         return "higher" if self.low > 0 else "lower" if self.high < 0 else "undecided"
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """What tables of comparisons say: difference, low, high, p, and seeds as text."""
+        named = {"difference": self.difference, "low": self.low, "high": self.high, "p": self.p}
+        return named | {"seeds": ", ".join(map(str, self.seeds))}
+
 
 def compare(first: Mapping[int, float], second: Mapping[int, float], level: float = 0.95) -> Comparison:
-    """Two methods on the same seeds: what a seed does to both cancels out.
+    """Two methods on the seeds that both have: what a seed does to both cancels out.
 
     Args:
         first, second: score by seed.
         level: of the interval, 0 to 1.
 
     Raises:
-        ValueError: there are no seeds, or one method lacks a seed of the other.
+        ValueError: they have no seed in common.
     """
-    if lacking := [
-        f"the {name} lacks {', '.join(map(str, missing))}"
-        for name, mine, other in (("first", first, second), ("second", second, first))
-        if (missing := sorted(set(other) - set(mine)))
-    ]:
-        raise ValueError(
-            f"the seeds do not pair up: {'; '.join(lacking)}. Run the missing seeds, or compare those of both"
-        )
-    order = tuple(sorted(first))
+    order = tuple(sorted(set(first) & set(second)))
+    if not order:
+        has = [", ".join(map(str, sorted(scores))) or "none" for scores in (first, second)]
+        raise ValueError(f"no seed in common: the first has {has[0]}, the second {has[1]}. Run both on the same seeds")
     found = spread([first[seed] - second[seed] for seed in order], level)
     if found.sd == 0:
         p = float(found.mean == 0)

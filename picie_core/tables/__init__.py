@@ -151,13 +151,11 @@ def _compared(pairs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], metric: st
     rows = []
     for method, kinds in pairs.items():
         first, second = (by_seed(latest(runs), metric) for runs in kinds)
-        if not (common := sorted(set(first) & set(second))):
+        if not set(first) & set(second):
             continue
-        found = seeds.compare({s: first[s] for s in common}, {s: second[s] for s in common})
-        row = {"method": NAMES[method], "difference": found.difference, "low": found.low, "high": found.high}
-        row |= {"p": found.p, "seeds": ", ".join(map(str, common))}
-        compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in kinds for seed in common)
-        rows.append(row | {provenance.COLUMN: compared})
+        found = seeds.compare(first, second)
+        compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in kinds for seed in found.seeds)
+        rows.append({"method": NAMES[method]} | found.row | {provenance.COLUMN: compared})
     return pd.DataFrame(rows, columns=["method", "difference", "low", "high", "p", "seeds", provenance.COLUMN])
 
 

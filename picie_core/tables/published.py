@@ -159,14 +159,12 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         if not first or not second:
             rows.append(row | {"holds": "not run"})
             continue
-        common = set(first) & set(second)
-        if not common:
+        if not set(first) & set(second):
             raise ValueError(f"{higher} and {lower} have no seed in common: run both on the same seeds")
-        found = seeds.compare({s: first[s] for s in common}, {s: second[s] for s in common})
-        row |= {"difference": found.difference, "low": found.low, "high": found.high, "p": found.p}
-        row |= {"seeds": ", ".join(map(str, found.seeds)), "data": "".join(_data_used(ours))}
+        found = seeds.compare(first, second)
+        row |= found.row | {"data": "".join(_data_used(ours))}
         row |= {"holds": {"higher": "yes", "lower": "reversed"}.get(found.verdict, found.verdict)}
-        compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in both for seed in sorted(common))
+        compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in both for seed in found.seeds)
         rows.append(row | {provenance.COLUMN: compared})
     columns = ["lower", "higher", "apart", "paper", "difference", "low", "high", "p", "seeds", "data", "holds"]
     columns += [provenance.COLUMN]

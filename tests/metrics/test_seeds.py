@@ -90,6 +90,18 @@ def test_a_comparison_by_hand():
     assert found.verdict == "undecided"
 
 
+def test_what_counts_is_the_seeds_that_both_have():
+    both = seeds.compare({1: 12.0, 2: 21.0}, {1: 10.0, 2: 20.0})
+    assert seeds.compare({1: 12.0, 2: 21.0, 7: 99.0}, {2: 20.0, 1: 10.0, 5: 0.0}) == both
+
+
+def test_a_comparison_as_a_row_of_a_table():
+    row = seeds.compare({3: 30.0, 1: 12.0, 2: 21.0}, {1: 10.0, 2: 20.0, 3: 27.0}).row
+    assert list(row) == ["difference", "low", "high", "p", "seeds"]
+    assert (row["difference"], row["seeds"]) == (2, "1, 2, 3")
+    assert (row["low"], row["high"], row["p"]) == pytest.approx((-0.484, 4.484, 0.0742), abs=1e-3)
+
+
 @given(st.dictionaries(st.integers(0, 99), st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2), levels)
 def test_comparisons_are_scipys(pairs, level):
     first, second = ({seed: pair[i] for seed, pair in pairs.items()} for i in (0, 1))
@@ -126,11 +138,10 @@ def test_one_seed_decides_nothing():
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        ({1: 1.0, 2: 1.0}, {1: 1.0}, "the second lacks 2. Run the missing"),
-        ({1: 1.0}, {3: 1.0, 2: 1.0}, "the first lacks 2, 3; the second lacks 1"),
-        ({}, {}, "run at least one seed"),
+        ({1: 1.0}, {3: 1.0, 2: 1.0}, "the first has 1, the second 2, 3. Run both on the same seeds"),
+        ({}, {1: 1.0}, "the first has none, the second 1"),
     ],
 )
-def test_seeds_that_do_not_pair_up_are_refused(first, second, message):
+def test_two_methods_without_a_seed_in_common_are_refused(first, second, message):
     with pytest.raises(ValueError, match=message):
         seeds.compare(first, second)
