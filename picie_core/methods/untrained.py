@@ -17,7 +17,7 @@ class Untrained(Method):
 
     `classifier = "parametric"` ("Linear"): a linear layer N(0, 0.01) on unit features, nothing clustered, and the batch
     norm of initialisation (ImageNet's statistics where it is pretrained), as the release evaluates before training.
-    Partitions of two seeds differ much: Table 1's 17.45 / 3.70 is one draw, so average over seeds.
+    Partitions of two seeds differ much, and Table 1 (17.45 / 3.70) does not say of how many it is: average over seeds.
     """
 
     def __init__(self, settings: Settings, num_images: int) -> None:

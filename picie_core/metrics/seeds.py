@@ -105,6 +105,23 @@ def compare(first: Mapping[int, float], second: Mapping[int, float], level: floa
     return Comparison(order, found.mean, found.sd, found.low, found.high, p)
 
 
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's correction for looking at many comparisons at once (S. Holm, Scand. J. Statist. 6, 1979).
+
+    Args:
+        p: the p value of each comparison; nan for one that was not made, which counts for nothing.
+
+    Returns:
+        Corrected, in the order given: those at most α are findings of which, with probability 1 - α, none is false. The
+        smallest of m is times m, the next times m - 1, and so on; none is below one before it, or above 1.
+    """
+    order = sorted((place for place, value in enumerate(p) if not math.isnan(value)), key=lambda place: p[place])
+    corrected, least = [math.nan] * len(p), 0.0
+    for rank, place in enumerate(order):
+        corrected[place] = least = max(least, min(1.0, (len(order) - rank) * p[place]))
+    return corrected
+
+
 def _t(n: int, level: float) -> float:
     """The quantile of Student's t with n - 1 degrees of freedom that leaves (1 - level) / 2 above it."""
     return float(stats.t.ppf((1 + level) / 2, n - 1)) if n > 1 else math.nan

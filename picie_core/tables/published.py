@@ -31,7 +31,10 @@ COUNTERPARTS = {
     ("Modified DC", ""): "deepcluster", ("IIC", ""): "iic", ("IIC-res12", ""): "iic-res12", ("PiCIE", ""): "picie",
     ("PiCIE+H", ""): "picie+H",
 }  # fmt: skip
-"""(the paper's name, how its setting begins) -> ours. Rows taken over from prior work have none."""
+"""(the paper's name, how its setting begins) -> ours. Rows taken over from prior work have none.
+
+Ours is the score of fresh prototypes, also of modified DeepCluster, whose row Table 1 calls Linear: the release prints
+both, and which one the paper took is not known."""
 
 
 def verdict(values: Sequence[float], published: float, same_data: bool) -> str:
@@ -134,9 +137,10 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
     Returns:
         A row for each pair, neighbours first: lower, higher (our names), apart (their places in the paper's order, 1
         for neighbours), paper (their difference there), difference, low, high and p (higher - lower on the seeds that
-        both have, see `seeds.compare`; of each pair alone, not corrected for the number of pairs), seeds (those
-        compared), data, holds: `yes` or `reversed` when the interval excludes 0, else `undecided`; `not run` where one
-        of the two has no run; runs (those compared, see `provenance`).
+        both have, see `seeds.compare`; of each pair alone), p of all (see `seeds.holm`: corrected for the number of
+        pairs), seeds (those compared), data, holds: `yes` or `reversed` when the interval, that of the pair alone,
+        excludes 0, else `undecided`; `not run` where one of the two has no run; runs (those compared, see
+        `provenance`).
 
     Raises:
         ValueError: as `beside`; or two methods have no seed in common.
@@ -166,9 +170,9 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         row |= {"holds": {"higher": "yes", "lower": "reversed"}.get(found.verdict, found.verdict)}
         compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in both for seed in found.seeds)
         rows.append(row | {provenance.COLUMN: compared})
-    columns = ["lower", "higher", "apart", "paper", "difference", "low", "high", "p", "seeds", "data", "holds"]
-    columns += [provenance.COLUMN]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["lower", "higher", "apart", "paper", "difference", "low", "high", "p", "p of all", "seeds", "data"]
+    table = pd.DataFrame(rows, columns=[*columns, "holds", provenance.COLUMN])
+    return table.assign(**{"p of all": seeds.holm(table["p"].astype(float).tolist())})
 
 
 def counterpart(method: str, setting: str) -> str | None:

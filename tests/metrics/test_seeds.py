@@ -90,6 +90,22 @@ def test_a_comparison_by_hand():
     assert found.verdict == "undecided"
 
 
+def test_holms_correction_by_hand():
+    # In order 0.01, 0.02, 0.03, 0.6: times 4, 3, 2, 1; the third would be 0.06 too.
+    assert seeds.holm([0.6, 0.01, math.nan, 0.03, 0.02]) == pytest.approx([0.6, 0.04, math.nan, 0.06, 0.06], nan_ok=True)
+    assert seeds.holm([0.9, 0.5, 0.5]) == [1, 1, 1]
+    assert seeds.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.001, 0.5))
+def test_holms_findings_are_those_of_stepping_down(p, level):
+    findings = [value <= level for value in seeds.holm(p)]
+    steps = sorted(p)
+    passed = next((k for k, value in enumerate(steps) if value * (len(p) - k) > level), len(p))
+    assert sum(findings) == passed
+    assert all(value <= level for value, found in zip(p, findings, strict=True) if found)
+
+
 def test_what_counts_is_the_seeds_that_both_have():
     both = seeds.compare({1: 12.0, 2: 21.0}, {1: 10.0, 2: 20.0})
     assert seeds.compare({1: 12.0, 2: 21.0, 7: 99.0}, {2: 20.0, 1: 10.0, 5: 0.0}) == both
