@@ -10,8 +10,8 @@ A recipe fixes every point where the paper and the authors' release differ:
 - `release` follows the authors' public code at commit c3aa029, the defects of its training included, but for one point:
   `kmeans_batchnorm`, with which older commits (07cc8ff, 2b9f21e) reach the authors' scores on CamVid and the pinned one
   did not here [13]. The defects of its scoring [1, 6] and of its Cityscapes reader [7] are not reproduced;
-- `ours` is the paper's with other values, chosen on the labels of training splits and on scenes (`reports/development.md`
-  has what was tried, and which were not measured).
+- `ours` is the paper's with other values, chosen on the labels of training splits and on scenes
+  (`reports/development.md` has what was tried, and which were not measured).
 """
 
 from collections.abc import Mapping

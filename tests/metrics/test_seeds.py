@@ -92,7 +92,8 @@ def test_a_comparison_by_hand():
 
 def test_holms_correction_by_hand():
     # In order 0.01, 0.02, 0.03, 0.6: times 4, 3, 2, 1; the third would be 0.06 too.
-    assert seeds.holm([0.6, 0.01, math.nan, 0.03, 0.02]) == pytest.approx([0.6, 0.04, math.nan, 0.06, 0.06], nan_ok=True)
+    expected = pytest.approx([0.6, 0.04, math.nan, 0.06, 0.06], nan_ok=True)
+    assert seeds.holm([0.6, 0.01, math.nan, 0.03, 0.02]) == expected
     assert seeds.holm([0.9, 0.5, 0.5]) == [1, 1, 1]
     assert seeds.holm([]) == []
 
