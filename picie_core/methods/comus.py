@@ -23,9 +23,9 @@ class Comus(Supervised):
     what the network of the iteration before predicts, of all images of `comus_later_split`. Images are cropped and
     flipped (`crop_min_side`), and the pseudo-masks with them.
 
-    Where the release differs: its crops vary in shape (3 : 4 to 4 : 3) and uniformly in area, where these are square and
-    uniform in side; it squeezes the whole image into a square, where these are the centre of it (`framing`), and scores
-    at the label's own size; it scales saliency over 5 (VOC) or 10 images, where these are `batch_size`.
+    Where the release differs: its crops vary in shape (3 : 4 to 4 : 3) and uniformly in area, where these are square
+    and uniform in side; it squeezes the whole image into a square, where these are the centre of it (`framing`), and
+    scores at the label's own size; it scales saliency over 5 (VOC) or 10 images, where these are `batch_size`.
     What comes from the run before is not part of this run's weights and checkpoints: `start_from` takes it again.
     """
 

@@ -111,7 +111,7 @@ class Fields(BaseModel):
         "fpn", "backbone and pyramid, or (iic) its stem and layer1 alone, or with layer2: IIC-res12", before="fpn"
     )
     sobel: bool = knob(
-        False, "image gradients dx, dy as inputs beside RGB, as the baselines from scratch presumably had (Table 4)", before=False
+        False, "image gradients dx, dy as inputs beside RGB, as presumably Table 4's baselines had", before=False
     )
     pretrained: bool = knob(True, "start from torchvision's ImageNet weights")
     weights_file: Path | None = knob(None, "read the ImageNet weights from this file, not the network", place=True)
