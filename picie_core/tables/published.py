@@ -171,8 +171,8 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in both for seed in found.seeds)
         rows.append(row | {provenance.COLUMN: compared})
     columns = ["lower", "higher", "apart", "paper", "difference", "low", "high", "p", "p of all", "seeds", "data"]
-    table = pd.DataFrame(rows, columns=[*columns, "holds", provenance.COLUMN])
-    return table.assign(**{"p of all": seeds.holm(table["p"].astype(float).tolist())})
+    found = pd.DataFrame(rows, columns=[*columns, "holds", provenance.COLUMN])
+    return found.assign(**{"p of all": seeds.holm(found["p"].astype(float).tolist())})
 
 
 def counterpart(method: str, setting: str) -> str | None:
