@@ -188,7 +188,7 @@ def results(
         typer.echo(note, err=True)
     typer.echo(tables.as_text(tables.over_seeds(rows)))
     if out:
-        files.write(out, lists.merged(every, out).to_csv(index=False))
+        files.write(out.expanduser(), lists.merged(every, out.expanduser()).to_csv(index=False))
         typer.echo(f"every run: {out}")
 
 

@@ -3,25 +3,12 @@
 import os
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 import faiss
 import torch
 
-from picie_core import places
+from picie_core import devices, places
 from picie_core.datasets import DATASETS
-
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "faiss-cpu",
-    "faiss-gpu",
-    "lightning-fabric",
-    "numpy",
-    "papermill",
-    "nbval",
-    "jupyterlab",
-)
 
 
 def report() -> str:
@@ -30,7 +17,7 @@ def report() -> str:
     faiss_gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
     cpu, home = torch.backends.cpu.get_cpu_capability(), places.home()
     lines = [
-        "versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n in PACKAGES if (v := _version(n))),
+        "versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n, v in devices.versions().items()),
         f"devices     {os.cpu_count()} cores ({cpu}), GPUs: {', '.join(gpus) or 'none'}",
         f"faiss       {faiss.__version__}, {faiss_gpus} GPUs in use",
     ]
@@ -48,10 +35,3 @@ def report() -> str:
         state += "" if folder is None or not dataset.layout else (": there" if folder.is_dir() else ": not there")
         lines += [f"  {name:22} {state}"]
     return "\n".join(lines)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

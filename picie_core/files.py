@@ -14,25 +14,29 @@ def write(file: Path, *parts: str | bytes | memoryview) -> None:
     readable by all (mode 0644).
 
     Args:
-        file: in a folder that exists.
+        file: its folder is made where there is none.
         parts: what it is to hold, one after the other.
 
     Raises:
         OSError: the disk is full or the folder cannot be written, see `of_file`; the file keeps what it held before.
     """
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+    temporary: Path | None = None
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as stream:
             for part in parts:
                 stream.write(part.encode() if isinstance(part, str) else part)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(file)
+        temporary.chmod(0o644)
+        temporary.replace(file)
     except OSError as error:
         raise of_file(error, file) from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
 
 
 def of_file(error: OSError, file: Path) -> OSError:

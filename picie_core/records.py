@@ -91,11 +91,14 @@ def load(folder: Path) -> Run:
 
     Raises:
         FileNotFoundError: there is no finished run there.
+        ValueError: its files are not those of a run (`EOFError`: one is empty).
     """
     if not is_done(folder):
         state = "an unfinished run: run the same settings again to go on" if folder.is_dir() else "no such folder"
         raise FileNotFoundError(f"no finished run in {folder} ({state})")
     result = json.loads((folder / "result.json").read_text())
+    if not isinstance(result, dict) or not {"key", "seconds", "classes"} <= set(result):
+        raise ValueError(f"{folder / 'result.json'} is not the result of a run: it lacks key, seconds or classes")
     matrix = np.load(folder / "confusion.npy", allow_pickle=False) if (folder / "confusion.npy").is_file() else None
     settings = Settings.from_yaml((folder / "settings.yaml").read_text())
     return Run(
@@ -132,7 +135,7 @@ def finished(root: Path) -> list[Run]:
     for file in sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime):
         try:
             found.append(load(file.parent))
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             log.warning("left out %s, which cannot be read: %s. Delete the folder to have it made again", file, error)
     return found
 

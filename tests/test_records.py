@@ -1,12 +1,9 @@
 """`records`: nothing half-written is taken for whole, nothing is unpickled, what was written comes back."""
 
-import errno
 import json
-import multiprocessing
 import os
 import pickle
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 
@@ -16,28 +13,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_runs import die, watch_disk
+from tiny_runs import die, full, killed, watch_disk
 
 from picie_core import classes, files, records
 from picie_core.metrics import majority, majority_iou, match_iou, score
 from picie_core.metrics.partitions import objects, things_and_stuff
 from picie_core.settings import Settings
 
-# A forked process dies as a whole where it is told to; it neither draws with torch nor comes back.
-FORK = multiprocessing.get_context("fork")
 MATRIX = np.array([[5, 1], [2, 8]])
-
-
-def killed(work):
-    """Run `work` in a process of its own; whether it was killed."""
-    process = FORK.Process(target=work)
-    process.start()
-    process.join(20)
-    return process.exitcode == -signal.SIGKILL
-
-
-def full(*_args, **_kwargs):
-    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def finished_run(folder, settings=None, matrix=MATRIX, **result):
@@ -53,53 +36,6 @@ def finished_run(folder, settings=None, matrix=MATRIX, **result):
 
 
 # -- single files
-
-
-def test_a_file_is_written_whole_with_no_rest(tmp_path):
-    file = tmp_path / "file.json"
-    files.write_json(file, {"a": [1, 2.5, None], "b": "é"})
-    assert json.loads(file.read_text()) == {"a": [1, 2.5, None], "b": "é"}
-    files.write(file, b"\x00\xff")
-    assert file.read_bytes() == b"\x00\xff"
-    assert list(tmp_path.iterdir()) == [file]
-    assert file.stat().st_mode & 0o777 == 0o644  # others may read a run
-
-
-@pytest.mark.parametrize("where", ["fsync", "replace"])
-@pytest.mark.parametrize("before", [None, "old"])
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, where, before):
-    file = tmp_path / "result.json"
-    if before:
-        file.write_text(before)
-    monkeypatch.setattr(*((os, "fsync") if where == "fsync" else (Path, "replace")), full)
-    with pytest.raises(OSError, match=r"No space left.*make room, then do the same again.*result\.json'"):
-        files.write(file, "new")
-    assert [path.name for path in tmp_path.iterdir()] == (["result.json"] if before else [])
-    assert not before or file.read_text() == before
-
-
-@pytest.mark.parametrize("where", ["fsync", "replace"])
-def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, where):
-    file = tmp_path / "result.json"
-    file.write_text("old")
-
-    def work():
-        setattr(*((os, "fsync") if where == "fsync" else (Path, "replace")), die)
-        files.write(file, "new")
-
-    assert killed(work)
-    assert file.read_text() == "old"
-    files.write(file, "newer")
-    assert file.read_text() == "newer"
-
-
-def test_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    order = []
-    fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append(f"fsync {os.fstat(fd).st_size}"), fsync(fd)))
-    monkeypatch.setattr(Path, "replace", lambda path, target: (order.append("rename"), replace(path, target))[1])
-    files.write(tmp_path / "x", "12345")
-    assert order == ["fsync 5", "rename"]
 
 
 def test_arrays_and_tensors_come_back(tmp_path):
@@ -304,10 +240,11 @@ def test_finished_runs_oldest_first(tmp_path):
     assert records.finished(tmp_path / "nowhere") == []
 
 
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]"])
 @pytest.mark.parametrize("file", ["result.json", "confusion.npy", "settings.yaml"])
-def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path, caplog, file):
+def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path, caplog, file, content):
     finished_run(tmp_path / "good")
-    (finished_run(tmp_path / "damaged") / file).write_text("{")
+    (finished_run(tmp_path / "damaged") / file).write_text(content)
     assert [run.folder.name for run in records.finished(tmp_path)] == ["good"]
     assert str(tmp_path / "damaged") in caplog.text
     assert "cannot be read" in caplog.text

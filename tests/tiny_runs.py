@@ -1,6 +1,7 @@
 """Runs of seconds, and ways for a process to die in the middle of one."""
 
 import dataclasses
+import errno
 import multiprocessing
 import os
 import shutil
@@ -34,6 +35,8 @@ TINY = {
 # Processes that are forked from one that has imported what takes long, and that has run nothing.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch", "torchvision", "faiss", "lightning_fabric", "pandas", "tiny_runs"])
+# A forked process dies as a whole where it is told to; it neither draws with torch nor comes back.
+FORK = multiprocessing.get_context("fork")
 TIMES = ("seconds", "images_per_second", "peak_")
 
 
@@ -146,3 +149,16 @@ def run_together(settings, barrier, answers):
     barrier.wait(60)
     run = training.run(settings)
     answers.put((len(made), outcome(run)))
+
+
+def killed(work):
+    """Run `work` in a process of its own; whether it was killed."""
+    process = FORK.Process(target=work)
+    process.start()
+    process.join(20)
+    return process.exitcode == -signal.SIGKILL
+
+
+def full(*_args, **_kwargs):
+    """In place of a function that writes: the disk is full."""
+    raise OSError(errno.ENOSPC, "No space left on device")

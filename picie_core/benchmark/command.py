@@ -70,5 +70,5 @@ def bench(
         for line in modules[part].lines(found[part.value]):
             typer.echo(line)
     if out:
-        places = {"data_root": None, "runs_root": None, "weights_file": None}
-        files.write_json(out, found | {"quick": quick, "machine": machine, "settings": settings.values() | places})
+        told = {name: None if isinstance(value, Path) else value for name, value in settings.values().items()}
+        files.write_json(out.expanduser(), found | {"quick": quick, "machine": machine, "settings": told})

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from torch import nn
 from picie_core import devices, network, training
 from picie_core.records import Run
 from picie_core.settings import Settings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 RELEASE_MS = 275.0
 """The authors' release, ms an image and epoch on a 2-core CPU at 160 x 160, batch 16 (measured for this project)."""
@@ -58,7 +61,7 @@ def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ())
 def timed(settings: Settings) -> tuple[Run, dict[str, float], float]:
     """A run in a folder of its own, and ms an image of its phases and of its epoch, but for scoring."""
     with tempfile.TemporaryDirectory() as root:
-        run = training.run(settings.replace(runs_root=Path(root), fresh=True, epochs=max(settings.epochs, 2)))
+        run = training.run(settings.replace(runs_root=Path(root), epochs=max(settings.epochs, 2)))
     progress, per_image = run.progress.iloc[1:], 1000 / run.result["train"]["images"]
     phases = {
         name.removeprefix("seconds_"): float(progress[name].median()) * per_image
@@ -90,7 +93,7 @@ def bare_network(settings: Settings, repeats: int, compiled: bool) -> dict[str, 
     return found
 
 
-def _bare(called: Any, net: nn.Module, batch: torch.Tensor, fabric: Any, repeats: int) -> dict[str, Any]:
+def _bare(called: Callable, net: nn.Module, batch: torch.Tensor, fabric: "Fabric", repeats: int) -> dict[str, Any]:
     def forward() -> None:
         with torch.no_grad(), fabric.autocast():
             called(batch)

@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from picie_core import clustering, devices, training, views
 from picie_core.clustering import MiniBatchKMeans
-from picie_core.methods import METHODS
+from picie_core.methods import METHODS, Method
 from picie_core.settings import Settings
 
 
@@ -59,7 +60,7 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _points(method: Any, images: Any, settings: Settings, device: torch.device) -> Tensor:
+def _points(method: Method, images: np.ndarray, settings: Settings, device: torch.device) -> Tensor:
     batch = torch.from_numpy(images).to(device)
     return clustering.flatten(method.embedding(views.plain(batch, settings.image_size)))
 

@@ -4,8 +4,9 @@ import os
 import platform
 import resource
 import sys
+from contextlib import suppress
 from datetime import timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,11 @@ from picie_core.settings import Settings
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "safetensors", "pillow")
-"""Whose versions a run records."""
+PACKAGES = (
+    "torch", "torchvision", "faiss-cpu", "faiss-gpu", "lightning-fabric", "numpy", "scipy", "scikit-learn",
+    "scikit-image", "timm", "pandas", "pillow", "safetensors", "papermill", "nbval", "jupyterlab",
+)  # fmt: skip
+"""Whose versions `picie doctor` shows and a run records, where they are installed."""
 
 STATUS = Path("/proc/self/status")
 """Where Linux says how much memory this process has had."""
@@ -79,12 +83,21 @@ def _peak_resident() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def versions() -> dict[str, str]:
+    """The version of each of `PACKAGES` that is installed, by name."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, commit and device of this process."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": versions(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

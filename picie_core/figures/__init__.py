@@ -86,9 +86,9 @@ def key(figure: Figure, colors: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def samples(data: Prepared, count: int = 6) -> Figure:
-    """At most `count` images of a split, spread evenly over it, and their labels where there are any."""
-    chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
+def samples(data: Prepared) -> Figure:
+    """At most six images of a split, spread evenly over it, and their labels where there are any."""
+    chosen = np.linspace(0, len(data) - 1, min(6, len(data))).astype(int)
     rows = {"image": list(data.images[chosen])}
     if data.labels is None or data.classes is None:
         return panels(rows)
@@ -120,11 +120,10 @@ def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figur
     axes[0].set(xlabel="epoch", ylabel="training loss")
     for prefix, axis, label in (("inertia", axes[1], "k-means inertia"), ("mean_iou", axes[2], "validation mIoU (%)")):
         for name in [column for column in progress.columns if column.startswith(prefix)]:
-            view, _, k = name.removeprefix(prefix + "_").removeprefix("view").partition("_")
-            axis.plot(epochs, progress[name], marker="o", label=f"view {view}" + (f", K = {k}" if k else ""))
+            axis.plot(epochs, progress[name], marker="o", label=_of_column(name.removeprefix(prefix + "_")))
         axis.set(xlabel="epoch", ylabel=label)
     if final is not None:
-        axes[2].axhline(final, color="grey", linestyle="--", linewidth=1, label="final, fresh prototypes")
+        axes[2].axhline(final, color="grey", linestyle="--", linewidth=1, label="the run's score")
     for axis in axes:
         axis.xaxis.get_major_locator().set_params(integer=True)
         if axis.get_legend_handles_labels()[0]:
@@ -133,6 +132,12 @@ def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figur
         axes[2].text(0.5, 0.5, "no labels, no score", ha="center", transform=axes[2].transAxes)
     sns.despine(figure)
     return figure
+
+
+def _of_column(name: str) -> str:
+    """`view1` or, of k-means, `1_27` (view and clusters) as "view 1", "view 1, K = 27"; other names as they are."""
+    view, _, k = name.removeprefix("view").partition("_")
+    return f"view {view}" + (f", K = {k}" if k else "") if view.isdigit() else name
 
 
 def cluster_sizes(progress: pd.DataFrame, column: str) -> Figure:
@@ -182,18 +187,17 @@ def main_directions(features: np.ndarray) -> np.ndarray:
     return (255 * scaled).astype(np.uint8).reshape(features.shape[0], *features.shape[2:], 3)
 
 
-def spectra(features: Mapping[str, np.ndarray], most: int = 16) -> Figure:
-    """The variance of features by direction, largest first (`metrics.spectrum`), a line for each name.
+def spectra(features: Mapping[str, np.ndarray]) -> Figure:
+    """The variance of features by direction, the sixteen largest (`metrics.spectrum`), a line for each name.
 
     Args:
         features: name -> maps (B, D, h, w).
-        most: directions shown.
     """
     figure, axis = plt.subplots(figsize=(6, 3), layout="constrained")
     for name, maps in features.items():
         shares = metrics.spectrum(maps)
         label = f"{name}: {1 / np.square(shares).sum():.1f} directions in use"
-        axis.plot(np.arange(1, len(shares[:most]) + 1), 100 * shares[:most], marker="o", label=label)
+        axis.plot(np.arange(1, len(shares[:16]) + 1), 100 * shares[:16], marker="o", label=label)
     axis.set(xlabel="direction (principal component)", ylabel="share of the variance, %", ylim=(0, None))
     axis.legend(title="(participation ratio)")
     sns.despine(figure)
@@ -248,7 +252,6 @@ def save(figure: Figure, folder: Path, name: str, shows: str = NO_IMAGES) -> Fig
     Returns:
         The figure, as a notebook's last line shows it (pyplot forgets it, or the notebook would show it twice).
     """
-    folder.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=130, metadata={"Shows": shows, "Software": "picie_core"})
     files.write(folder / f"{name}.png", stream.getvalue())

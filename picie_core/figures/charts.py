@@ -44,13 +44,12 @@ def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
     return figure
 
 
-def curve(table: pd.DataFrame, name: str, score: str = "mIoU") -> Figure:
-    """A score along a setting: each seed a dot, the mean a line, the paper's numbers beside.
+def curve(table: pd.DataFrame, name: str) -> Figure:
+    """mIoU along a setting: each seed a dot, the mean a line, the paper's numbers beside.
 
     Args:
         table: columns `name`, seed, value (percent), and paper (one a value of the setting; nan where there is none).
         name: the setting.
-        score: what the values are.
     """
     figure, axis = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
     by_value = {x: table.loc[table[name] == x] for x in sorted(set(table[name].tolist()))}
@@ -60,28 +59,26 @@ def curve(table: pd.DataFrame, name: str, score: str = "mIoU") -> Figure:
     axis.plot(x, mean, "-", color=OURS, label="ours, mean over seeds")
     if np.isfinite(paper).any():
         axis.plot(x, paper, "D--", color=PAPER, markersize=5, label="paper (COCO)")
-    axis.set(xlabel=name, ylabel=f"{score} in percent", ylim=(0, None))
+    axis.set(xlabel=name, ylabel="mIoU in percent", ylim=(0, None))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False)
     return figure
 
 
-def by_epoch(lines: Mapping[str, pd.DataFrame], column: str = "mean_iou_final", score: str = "mIoU") -> Figure:
-    """A score of the validation split after each epoch, a line for each run.
+def by_epoch(lines: Mapping[str, pd.DataFrame]) -> Figure:
+    """mIoU of the validation split after each epoch, a line for each run.
 
     Args:
         lines: name -> `progress` of a run (`records.Run`); a name that ends in `, normalised` is dashed, in the colour
             of the one without.
-        column: of the progress, in percent.
-        score: what it is.
     """
     figure, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
     known: dict[str, str] = {}
     for name, progress in lines.items():
         color = known.setdefault(name.removesuffix(", normalised"), f"C{len(known)}")
         style = "--" if name.endswith(", normalised") else "-"
-        axis.plot(progress["epoch"] + 1, progress[column], style, marker=".", color=color, label=name)
-    axis.set(xlabel="epoch", ylabel=f"{score}, validation (%)", ylim=(0, None))
+        axis.plot(progress["epoch"] + 1, progress["mean_iou_final"], style, marker=".", color=color, label=name)
+    axis.set(xlabel="epoch", ylabel="mIoU, validation (%)", ylim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -131,7 +131,6 @@ class Process:
 def note(folder: Path, failure: Failure) -> None:
     """Leave in a run's folder why it failed, for `--status`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         files.write_json(folder / FAILURE, {"reason": failure.reason, "message": failure.message})
     except OSError as error:  # a full disk: the other jobs, and what is said at the end, are worth more than the note
         log.warning("no note of the failure could be left in %s: %s", folder, error)

@@ -37,9 +37,10 @@ class Entry:
     reason: str = ""
 
     @property
-    def notebook(self) -> Path:
-        """The executed notebook; of a failed job the one to open."""
-        return self.folder / f"{NOTEBOOK}{'.failed' if self.state == 'failed' else ''}.ipynb"
+    def evidence(self) -> Path:
+        """Of a failed job, what to open: the executed notebook, or all that was said where none was kept."""
+        notebook = self.folder / f"{NOTEBOOK}.failed.ipynb"
+        return notebook if notebook.is_file() else self.folder / FAILURE
 
 
 def entries(folders: Mapping[Job, Path]) -> list[Entry]:
@@ -102,7 +103,7 @@ def report(found: Iterable[Entry], workers: int) -> str:
     lines = []
     for entry in found:
         if entry.state == "failed":
-            lines.append(f"failed   {entry.job}: {entry.reason}\n         open {entry.notebook}")
+            lines.append(f"failed   {entry.job}: {entry.reason}\n         open {entry.evidence}")
         elif entry.state == "running":
             lines.append(f"running  {entry.job}: {entry.share:.0%} of its epochs, {entry.seconds:.0f} s")
         elif entry.state == "waiting":

@@ -60,7 +60,6 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
     targets = {file: places.reports_folder() / file.parent.name / f"{dataset}-{file.name}" for file in chosen}
     contents = {target: _content(file, target) for file, target in targets.items()}
     for target, content in contents.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
         files.write(target, content)
     return list(contents)
 

@@ -37,5 +37,4 @@ def restore(method: Method, tensors: Mapping[str, Tensor], groups: Mapping[str, 
     weights = {name.removeprefix("method."): t for name, t in tensors.items() if name.startswith("method.")}
     method.load_state_dict(weights, strict=True)
     for name, saved in groups.items():
-        saved = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in saved]
         method.optimizers[name].load_state_dict({"state": dict(states[name]), "param_groups": saved})

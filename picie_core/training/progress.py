@@ -3,9 +3,12 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
 
 
 class Progress:
@@ -15,8 +18,8 @@ class Progress:
     by papermill, and it tells papermill that the cell is alive.
     """
 
-    def __init__(self, total: int, title: str, unit: str = "img", silent: bool = False) -> None:
-        self.total, self.title, self.unit = total, title, unit
+    def __init__(self, total: int, title: str, silent: bool = False) -> None:
+        self.total, self.title = total, title
         self.done, self.started, self.shown = 0, time.monotonic(), 0.0
         self.phase = ""
         self._display = None if silent else _notebook_display()
@@ -27,7 +30,7 @@ class Progress:
                 disable=silent,
                 total=total,
                 desc=title,
-                unit=unit,
+                unit="img",
                 mininterval=15 if slow else 0.2,
                 dynamic_ncols=not slow,
                 leave=not slow,
@@ -68,7 +71,7 @@ class Progress:
         self.shown = time.monotonic()
 
 
-def _notebook_display():
+def _notebook_display() -> "DisplayHandle | None":
     """A display handle when this runs in a Jupyter kernel, else None."""
     if "ipykernel" not in sys.modules:
         return None

@@ -274,8 +274,15 @@ def test_curves_are_the_columns_of_the_progress():
     }
     found = curves(score)
     assert list(found["view 1"]) == [10, 12, 11]
-    assert list(found["final, fresh prototypes"]) == [13.5, 13.5]
-    assert [t.get_text() for t in score.get_legend().get_texts()] == ["view 1", "final, fresh prototypes"]
+    assert list(found["the run's score"]) == [13.5, 13.5]
+    assert [t.get_text() for t in score.get_legend().get_texts()] == ["view 1", "the run's score"]
+
+
+def test_predictions_of_no_view_keep_their_name():
+    """As IIC, the supervised network and an over-clustered DeepCluster record them."""
+    progress = PROGRESS.rename(columns={"mean_iou_view1": "mean_iou_final"}).assign(mean_iou_majority=1.0)
+    _, _, score = figures.training_curves(progress).axes
+    assert list(curves(score)) == ["final", "majority"]
 
 
 @pytest.mark.filterwarnings("error")

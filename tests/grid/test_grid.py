@@ -134,4 +134,4 @@ def test_a_failing_job_is_told_with_its_notebook_and_the_exit_status(grid_file, 
     monkeypatch.setattr(sys, "argv", [*arguments, "--status"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    assert re.search(r"failed   a, seed 90: ValueError: no\n +open .*00_run.failed.ipynb", capsys.readouterr().out)
+    assert re.search(r"failed   a, seed 90: ValueError: no\n +open .*failure.json", capsys.readouterr().out)

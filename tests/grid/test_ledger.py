@@ -35,7 +35,15 @@ def test_the_states(folders, held):
     assert [round(entry.share, 2) for entry in found] == [1, 0.33, 0, 0]
     assert [entry.seconds for entry in found] == [30, 12, 0, 0]
     assert found[2].reason == "ValueError: no"
-    assert found[2].notebook.name == "00_run.failed.ipynb"
+
+
+def test_what_to_open_of_a_failed_run_is_there(folders):
+    """A process that was killed leaves no notebook, but what it said."""
+    failed = ledger.entries(folders)[2]
+    assert failed.evidence == failed.folder / FAILURE
+    assert json.loads(failed.evidence.read_text())["message"] == "all of it"
+    (failed.folder / "00_run.failed.ipynb").touch()
+    assert failed.evidence.name == "00_run.failed.ipynb"
 
 
 def test_a_run_that_nobody_holds_is_not_running(folders):
