@@ -89,6 +89,7 @@ def run(
         )
     target = output or places.local_folder(execution.dataset_of(file, given)) / "notebooks" / file.name
     typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
+    typer.echo(execution.last_words(target))
 
 
 app.command()(command.grid)

@@ -186,6 +186,13 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
     return output
 
 
+def last_words(executed: Path) -> str:
+    """The last text that an executed notebook has printed; empty if it has printed none."""
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", []) if output.get("name") == "stdout"]
+    return "".join(outputs[-1]["text"]).strip() if outputs else ""
+
+
 @contextmanager
 def _fixed_places() -> Iterator[None]:
     """The places of this process, in full, for the kernel, whose working directory is another."""

@@ -338,11 +338,13 @@ def test_run_executes_a_notebook_on_tiny_scenes_from_anywhere(home, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     executed = home / "reports" / "local" / "scenes" / "notebooks" / "00_run.ipynb"
-    assert done.stdout == f"executed notebook: {executed}\n"
+    first, *_, last = done.stdout.splitlines()
+    assert first == f"executed notebook: {executed}"
     assert "keeps its own" not in done.stderr  # every one of them was given
     assert ".ipynb" not in done.stderr  # papermill's own messages name the hidden attempt
     assert "WARNING" not in done.stderr
     (folder,) = (tmp_path / "runs").glob("scenes-picie-*")
+    assert last == f"run {folder.name}"
     settings = Settings.from_yaml((folder / "settings.yaml").read_text())
     assert {name: str(settings.values()[name]) for name in settings.explicit if f"{name}=" in " ".join(TINY)} == dict(
         text.split("=") for text in TINY
@@ -359,6 +361,7 @@ def text_of(file):
 def test_run_tells_what_the_notebook_keeps_of_its_own(picie, monkeypatch):
     calls = []
     monkeypatch.setattr(execution, "execute", lambda *call: calls.append(call) or call[2])
+    monkeypatch.setattr(execution, "last_words", lambda file: "")
     _, _, err = picie("run", "00", "-p", "epochs=9")
     assert err.startswith("00_run keeps its own image_size=64, train_images=48, val_images=16 (-p NAME=VALUE changes")
     for given in ((), ("-p", "overrides={}"), ("-p", "overrides={'epochs': 3}")):
@@ -368,13 +371,14 @@ def test_run_tells_what_the_notebook_keeps_of_its_own(picie, monkeypatch):
 
 def test_run_writes_where_it_is_told(picie, home, monkeypatch):
     monkeypatch.setattr(execution, "execute", lambda file, given, output: output)
+    monkeypatch.setattr(execution, "last_words", lambda file: f"said in {file.name}")
     root = home / "reports" / "local"
     for words, place in (
         (("01",), root / "scenes" / "notebooks" / "01_data.ipynb"),
         (("01", "-p", "dataset=camvid"), root / "camvid" / "notebooks" / "01_data.ipynb"),
         (("01", "--output", "my.ipynb"), "my.ipynb"),
     ):
-        assert picie("run", *words)[:2] == (0, f"executed notebook: {place}\n")
+        assert picie("run", *words)[:2] == (0, f"executed notebook: {place}\nsaid in {Path(place).name}\n")
 
 
 def test_a_notebook_that_fails_is_a_line_and_its_evidence(picie, tmp_path):

@@ -248,6 +248,12 @@ def printed(path):
     return "".join(output.get("text", "") for output in outputs)
 
 
+def test_the_last_words_of_a_notebook_are_its_last_print(tmp_path):
+    path = notebook(tmp_path / "notebooks" / "00_a.ipynb", "print('first')", "print('run a'); print('run b')", "1 + 1")
+    assert execution.last_words(run(path)) == "run a\nrun b"
+    assert execution.last_words(path) == ""  # never executed
+
+
 REPORT = """\
 import json, os
 places = {name: value for name, value in os.environ.items() if name.startswith("PICIE_")}

@@ -1,4 +1,4 @@
-"""Pictures: of data, of views, of pseudo-labels, of training and of results. Each function returns a figure.
+"""Pictures: of data, of views, of pseudo-labels, of training and of results; figures, and the arrays they show.
 
 A figure that shows images says of which data set (`save(shows=...)`), so that `publish` can refuse to commit
 photographs.
@@ -20,7 +20,6 @@ from PIL import Image
 from picie_core import files, metrics, records, training
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
-from picie_core.datasets.problems import Unlabelled
 from picie_core.records import Run
 
 VOID_COLOR = (20, 20, 20)
@@ -113,23 +112,24 @@ def class_shares(shares: pd.DataFrame) -> Figure:
 
 
 def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figure:
-    """Loss, k-means inertia and validation mIoU over the epochs; the final score as a line."""
-    figure, axes = plt.subplots(1, 3, figsize=(9.5, 2.8), layout="constrained")
+    """Loss and, where a run has them, k-means inertia and validation mIoU over the epochs; the final score as a line."""
+    titles = {"loss": "training loss", "inertia": "k-means inertia", "mean_iou": "validation mIoU (%)"}
+    columns = {prefix: [name for name in progress.columns if name.partition(prefix + "_")[0] == ""] for prefix in titles}
+    columns = {"loss": ["loss"]} | {prefix: names for prefix, names in columns.items() if names and prefix != "loss"}
+    width = 3.2 * len(columns)
+    figure, axes = plt.subplots(1, len(columns), figsize=(width, 2.8), squeeze=False, layout="constrained")
     epochs = progress["epoch"] + 1
-    axes[0].plot(epochs, progress["loss"], marker="o")
-    axes[0].set(xlabel="epoch", ylabel="training loss")
-    for prefix, axis, label in (("inertia", axes[1], "k-means inertia"), ("mean_iou", axes[2], "validation mIoU (%)")):
-        for name in [column for column in progress.columns if column.startswith(prefix)]:
-            axis.plot(epochs, progress[name], marker="o", label=_of_column(name.removeprefix(prefix + "_")))
-        axis.set(xlabel="epoch", ylabel=label)
+    for axis, (prefix, names) in zip(axes[0], columns.items(), strict=True):
+        for name in names:
+            label = None if name == prefix else _of_column(name.removeprefix(prefix + "_"))
+            axis.plot(epochs, progress[name], marker="o", label=label)
+        axis.set(xlabel="epoch", ylabel=titles[prefix])
     if final is not None:
-        axes[2].axhline(final, color="grey", linestyle="--", linewidth=1, label="the run's score")
-    for axis in axes:
+        axes[0, -1].axhline(final, color="grey", linestyle="--", linewidth=1, label="the run's score")
+    for axis in axes[0]:
         axis.xaxis.get_major_locator().set_params(integer=True)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7, frameon=False)
-    if not axes[2].lines:
-        axes[2].text(0.5, 0.5, "no labels, no score", ha="center", transform=axes[2].transAxes)
     sns.despine(figure)
     return figure
 
@@ -204,38 +204,29 @@ def spectra(features: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def in_class_colors(clusters: np.ndarray, run: Run) -> np.ndarray:
-    """A run's predictions, each cluster in the colour of the class that it goes by (see `records.shown_classes`; the
-    paper's pictures).
-
-    Raises:
-        ValueError: the run was not scored.
-    """
+def painted(clusters: np.ndarray, run: Run) -> np.ndarray:
+    """A run's predictions: each cluster in the colour of the class that it goes by (see `records.shown_classes`; the
+    paper's pictures), or in one of its own where the run has no labels to be scored by."""
     if run.confusion is None or run.classes is None:
-        raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
+        return paint(clusters, colors(run.settings.predicted_clusters))
     return paint(records.shown_classes(run.settings, run.confusion)[clusters], run.classes.colors)
 
 
 def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
-    """Images, what each run makes of them, and the ground truth (Figure 3).
+    """Images, what each run makes of them, and the ground truth where there is one (Figure 3).
 
     Args:
-        runs: finished and scored, all of `data`'s classes, by the name that stands beside the row. For their colours
-            see `in_class_colors`.
-        data: the labelled split that the runs were scored on.
+        runs: finished, all on `data`, by the name that stands beside the row. For their colours see `painted`; without
+            labels a colour means nothing from one row to the next.
+        data: the validation split of the runs.
         count: at most so many images, spread evenly over the split.
-
-    Raises:
-        ValueError: the split has no labels, or a run was not scored.
     """
-    if data.labels is None or data.classes is None:
-        raise Unlabelled(f"the split in {data.folder}", "clusters have no class whose colour they could take")
     chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
     rows = {"image": list(data.images[chosen])}
     for name, run in runs.items():
-        if run.confusion is None:  # before a minute of predictions
-            raise ValueError(f"the run in {run.folder} was not scored: its clusters have no classes")
-        rows[name] = list(in_class_colors(training.clusters_of(run, data, chosen), run))
+        rows[name] = list(painted(training.clusters_of(run, data, chosen), run))
+    if data.labels is None or data.classes is None:
+        return panels(rows, width=1.3)
     rows["ground truth"] = list(paint(data.labels[chosen], data.classes.colors))
     return legend(panels(rows, width=1.3), data.classes)
 

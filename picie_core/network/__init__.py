@@ -153,7 +153,7 @@ def imagenet_weights(backbone: str, file: Path | None = None) -> dict[str, Tenso
             raise SettingsError(
                 f"pretrained = True: torchvision's ImageNet weights for {backbone} could not be fetched ({error}). "
                 f"Place the file {name} (from {weights.url}) at {place}, or name it with weights_file, "
-                "or give pretrained = False to start from random weights"
+                "or give pretrained=False (-p pretrained=false) to start from random weights"
             ) from error
     return _read_weights(place, name, digest)
 
@@ -163,7 +163,7 @@ def _read_weights(file: Path, name: str, digest: str) -> dict[str, Tensor]:
     if not found.startswith(digest):
         raise SettingsError(
             f"the weights in {file}: their sha256 begins with {found[:8]}, torchvision's {name} with {digest}; "
-            "delete the file and fetch it again, or give pretrained = False"
+            "delete the file and fetch it again, or give pretrained=False (-p pretrained=false)"
         )
     return torch.load(file, map_location="cpu", weights_only=True)
 

@@ -18,6 +18,9 @@ def report(
     picie report camvid
     picie report --committed     reports/site/ with all that its page needs (`make site`)
     """
+    from picie_core.datasets import registry
     from picie_core.report import folder
+
+    registry.find(dataset)
 
     typer.echo(f"report: {folder.committed() if committed else folder.local(dataset)}")

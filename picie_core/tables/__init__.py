@@ -244,8 +244,17 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """`readable` for a terminal."""
-    return readable(table).to_string(index=False) + "\n"
+    """`readable` for a terminal, and below it the settings that all rows were given alike."""
+    given = [json.loads(text) for text in table["settings"]]
+    first = given[0] if given else {}
+    alike = {n: v for n, v in first.items() if n not in COLUMNS and all(row.get(n) == v for row in given)}
+    shown = readable(table)
+    if "settings" in shown:  # to the left, as the words that they are
+        width = max(len(text) for text in shown["settings"])
+        shown["settings"] = [text.ljust(width) for text in shown["settings"]]
+    note = f"all rows: {', '.join(f'{name}={value}' for name, value in alike.items())}\n" if alike else ""
+    lines = [line.rstrip() for line in shown.to_string(index=False).splitlines()]
+    return "\n".join(lines) + "\n" + note
 
 
 def save(table: pd.DataFrame, folder: Path, name: str) -> Path:

@@ -80,7 +80,7 @@ def listed(file: Path) -> pd.DataFrame:
     """A table of `every_run` as it was written to a CSV file; older ones lack columns.
 
     Raises:
-        ListError: the file is no such table.
+        ListError: the file is no such table, or not there.
     """
     try:
         table = pd.read_csv(file, dtype={"digest": str, "commit": str})  # or 12e456789012 is a number
@@ -89,8 +89,10 @@ def listed(file: Path) -> pd.DataFrame:
         for row, (digest, seed) in enumerate(zip(table["digest"], table["seed"], strict=True), start=1):
             if not isinstance(digest, str) or not str(seed).removesuffix(".0").isdecimal():
                 raise ValueError(f"row {row} has no digest or no seed")
+    except FileNotFoundError as error:
+        raise ListError(f"there is no file {file}: give a CSV that `picie results --out` wrote") from error
     except ValueError as error:  # pandas' and UTF-8's too
-        raise ListError(f"{file} is not a list of runs: {error}. Mend it, or take it away") from error
+        raise ListError(f"{file} is not a list of runs, a CSV that `picie results --out` wrote: {error}") from error
     return table
 
 

@@ -106,14 +106,14 @@ def test_predictions_have_the_colour_of_their_clusters_majority(tiny_run):
     matrix[3, 1] = 1
     matrix[7, 3] = 2  # cluster 2 was never seen
     run = dataclasses.replace(tiny_run, confusion=matrix)
-    painted = figures.in_class_colors(np.array([[0, 1], [2, 3]]), run)
+    painted = figures.painted(np.array([[0, 1], [2, 3]]), run)
     expected = [[SCENES.colors[3], SCENES.colors[3]], [DARK, SCENES.colors[7]]]
     assert np.array_equal(painted, np.array(expected))
     taught = dataclasses.replace(run, settings=run.settings.replace(method="supervised"))
-    painted = figures.in_class_colors(np.array([[0, 1], [2, 3]]), taught)  # whatever most of their pixels are
+    painted = figures.painted(np.array([[0, 1], [2, 3]]), taught)  # whatever most of their pixels are
     assert np.array_equal(painted, SCENES.colors[[[0, 1], [2, 3]]])
-    with pytest.raises(ValueError, match="was not scored"):
-        figures.in_class_colors(np.array([[0]]), dataclasses.replace(run, confusion=None))
+    alone = figures.painted(np.array([[0, 1], [2, 3]]), dataclasses.replace(run, confusion=None))  # each its own
+    assert np.array_equal(alone, figures.colors(run.settings.num_clusters)[[[0, 1], [2, 3]]])
 
 
 def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
@@ -123,7 +123,7 @@ def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
     rows, chosen = shown(figure), [0, 1, 3]  # of four
     method, fabric = training.restore(tiny_run)
     clusters = np.concatenate([c["final"] for _, c in evaluation.predictions(method, val, 4, fabric.device)])
-    painted = figures.in_class_colors(clusters, tiny_run)
+    painted = figures.painted(clusters, tiny_run)
     for column, number in enumerate(chosen):
         assert np.array_equal(rows[0][column], val.images[number])
         assert np.array_equal(rows[1][column], painted[number])
@@ -131,12 +131,14 @@ def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
         assert np.array_equal(rows[3][column], figures.paint(val.labels[number], val.classes.colors))
 
 
-def test_what_has_no_labels_or_no_score_is_not_compared(tiny_run):
-    with pytest.raises(ValueError, match=r"has no labels: .*Give a data set with labels"):
-        figures.compared({"a": tiny_run}, prepared(np.zeros((2, 4, 4, 3))))
+def test_without_labels_runs_are_compared_in_colours_of_their_own(tiny_run):
     _, val = training.splits(tiny_run.settings)
-    with pytest.raises(ValueError, match=f"{tiny_run.folder} was not scored"):
-        figures.compared({"a": dataclasses.replace(tiny_run, confusion=None)}, val)
+    bare = dataclasses.replace(val, labels=None, classes=None)
+    figure = figures.compared({"a": dataclasses.replace(tiny_run, confusion=None)}, bare)
+    assert [axis.get_ylabel() for axis in grid(figure)[:, 0]] == ["image", "a"]
+    assert not figure.legends
+    found = {tuple(color) for picture in shown(figure)[1] for color in picture.reshape(-1, 3)}
+    assert found <= {tuple(color) for color in figures.colors(tiny_run.settings.num_clusters)}
 
 
 # -- features as pictures
@@ -286,10 +288,11 @@ def test_predictions_of_no_view_keep_their_name():
 
 
 @pytest.mark.filterwarnings("error")
-def test_curves_of_a_run_without_labels_say_that_there_is_no_score():
-    _, _, score = figures.training_curves(PROGRESS.drop(columns="mean_iou_view1")).axes
-    assert not score.lines
-    assert [text.get_text() for text in score.texts] == ["no labels, no score"]
+def test_curves_are_of_what_a_run_has():
+    without = figures.training_curves(PROGRESS.drop(columns="mean_iou_view1")).axes  # no labels
+    assert [axis.get_ylabel() for axis in without] == ["training loss", "k-means inertia"]
+    taught = PROGRESS[["epoch", "loss", "mean_iou_view1"]]  # no clustering
+    assert [axis.get_ylabel() for axis in figures.training_curves(taught, 9.0).axes][1:] == ["validation mIoU (%)"]
 
 
 def test_cluster_sizes_are_shares_from_the_largest_down():

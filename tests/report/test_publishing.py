@@ -107,7 +107,7 @@ def test_a_list_of_runs_that_cannot_be_read_stops_everything(reports):
     list_of_runs(places.local_folder("scenes") / "tables" / "runs.csv", 1)
     (reports / "tables").mkdir()
     (reports / "tables" / "scenes-runs.csv").write_text("<<<<<<< HEAD\n")
-    with pytest.raises(lists.ListError, match=r"scenes-runs\.csv is not a list of runs"):
+    with pytest.raises(lists.ListError, match=r"scenes-runs\.csv is not a list of runs, a CSV"):
         publish("scenes")
     assert committed(reports) == ["tables/scenes-runs.csv"]
 

@@ -107,7 +107,8 @@ def test_as_text_tells_apart_what_differs_in_its_settings_alone():
     given = ('{"method": "picie", "epochs": 2, "scale": "small", "mse": "none"}',
              '{"method": "picie", "geometric": false, "scale": "small"}')  # fmt: skip
     runs = tidy(*(("picie", "scenes", 1, 10 * n, 4 * n, {"explicit": text}) for n, text in enumerate(given, 1)))
-    first, better, worse = tables.as_text(tables.over_seeds(runs)).splitlines()
+    first, better, worse, note = tables.as_text(tables.over_seeds(runs)).splitlines()
+    assert note == "all rows: scale=small"
     assert first.split()[-1] == "settings"
     assert better.split()[:2] == ["scenes", "PiCIE"]
     assert better.endswith("geometric=False")
@@ -257,7 +258,7 @@ def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
 def test_a_file_that_is_no_list_of_runs_is_named(tmp_path, text, fault):
     file = tmp_path / "camvid-runs.csv"
     file.write_text(text, encoding="latin-1")
-    with pytest.raises(lists.ListError, match=rf"camvid-runs\.csv is not a list of runs: .*{fault}.*Mend it"):
+    with pytest.raises(lists.ListError, match=rf"camvid-runs\.csv is not a list of runs, a CSV that .*{fault}"):
         lists.merged(lists.every_run([]), file)
 
 
