@@ -112,10 +112,10 @@ def class_shares(shares: pd.DataFrame) -> Figure:
 
 
 def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figure:
-    """Loss and, where a run has them, k-means inertia and validation mIoU over the epochs; the final score as a line."""
+    """Loss, and where a run has them k-means inertia and validation mIoU over the epochs; the final score as a line."""
     titles = {"loss": "training loss", "inertia": "k-means inertia", "mean_iou": "validation mIoU (%)"}
-    columns = {prefix: [name for name in progress.columns if name.partition(prefix + "_")[0] == ""] for prefix in titles}
-    columns = {"loss": ["loss"]} | {prefix: names for prefix, names in columns.items() if names and prefix != "loss"}
+    found = {prefix: [name for name in progress if name.startswith(f"{prefix}_")] for prefix in ("inertia", "mean_iou")}
+    columns = {"loss": ["loss"]} | {prefix: names for prefix, names in found.items() if names}
     width = 3.2 * len(columns)
     figure, axes = plt.subplots(1, len(columns), figsize=(width, 2.8), squeeze=False, layout="constrained")
     epochs = progress["epoch"] + 1
