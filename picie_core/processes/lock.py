@@ -1,104 +1,71 @@
-"""One writer a run: a lock that the death of its holder releases, with a heartbeat for file systems without locks."""
+"""One writer a run: a lock that the death of its holder releases, and a lease for file systems without locks."""
 
-import json
+import _thread
 import logging
-import os
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, LeaseCompromise, SoftFileLease, Timeout
 
 log = logging.getLogger(__name__)
 
 STALE_SECONDS = 120.0
-"""A holder on another host whose heartbeat is older than this is taken for dead."""
+"""A holder on another host that has not been heard of for so long is taken for dead. The same on every host."""
 
 BEAT_SECONDS = 20.0
 POLL_SECONDS = 0.5
 
 
 @contextmanager
-def hold(folder: Path, stale: float = STALE_SECONDS, beat: float = BEAT_SECONDS) -> Iterator[None]:
-    """Hold the folder's lock; wait while another process holds it, and say so once.
+def hold(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; wait while another process holds it, and say so.
 
-    On one host the operating system's file lock decides: it ends with its process, however that ends. Between hosts,
-    where a shared file system may not carry locks, `owner.json` beside it names host and process and is touched every
-    `beat` seconds; an owner on another host that was touched less than `stale` seconds ago is waited for.
+    On one host the operating system's lock of the file `lock` decides: it ends with its process, however that ends.
+    Between hosts, where a shared file system may not carry locks, the file `lease` names its holder, who renews it
+    every `BEAT_SECONDS`; one that dies without giving it back is waited for `STALE_SECONDS`. A holder that could not
+    renew it for so long (a stalled file system), so that another host may have taken its place, is told and
+    interrupted, as by Ctrl-C.
 
     Args:
         folder: the run's folder; it is made.
-        stale: seconds without a heartbeat after which another host's holder counts as dead.
-        beat: seconds between heartbeats.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / "lock"), folder / "owner.json"
-    told = False
-    while True:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            pass
-        else:
-            if not _elsewhere(owner, stale):
-                break
-            lock.release()
-        if not told:
-            log.warning("waiting for %s, which another process is writing (%s)", folder, _describe(owner))
-            told = True
-        time.sleep(POLL_SECONDS)
-    stop = threading.Event()
-    thread = threading.Thread(target=_keep_beating, args=(owner, stop, beat), daemon=True)
-    try:
-        _sign(owner)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            owner.unlink(missing_ok=True)
-    finally:
-        lock.release()
+    with ExitStack() as held:
+        for lock, whose in _locks(folder):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                log.warning(
+                    "waiting for %s, which another process %s is writing (if none does, delete the file %s)",
+                    folder, whose, lock.lock_file,
+                )  # fmt: skip
+                lock.acquire(poll_interval=POLL_SECONDS)
+            held.callback(lock.release)
+        yield
 
 
-def held(folder: Path, stale: float = STALE_SECONDS) -> bool:
-    """Whether a process, on this host or another, holds the folder's lock now."""
+def held(folder: Path) -> bool:
+    """Whether a process holds the folder's lock now, on this host or another (where it may have died holding it)."""
     if not (folder / "lock").exists():
         return False
-    try:
-        with FileLock(folder / "lock", timeout=0):
-            return _elsewhere(folder / "owner.json", stale)
-    except Timeout:
-        return True
+    with ExitStack() as taken:
+        for lock, _ in _locks(folder):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return True
+            taken.callback(lock.release)
+    return False
 
 
-def _sign(owner: Path) -> None:
-    """Written at once: another host that read half of it would take the folder for nobody's."""
-    new = owner.with_name(f"owner.{os.getpid()}.new")
-    new.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-    new.replace(owner)
+def _locks(folder: Path) -> list[tuple[BaseFileLock, str]]:
+    lease = SoftFileLease(
+        folder / "lease", lease_duration=STALE_SECONDS, heartbeat_interval=BEAT_SECONDS, on_compromise=_lost
+    )
+    return [(FileLock(folder / "lock"), "of this host"), (lease, "of another host")]
 
 
-def _keep_beating(owner: Path, stop: threading.Event, beat: float) -> None:
-    while not stop.wait(beat):
-        os.utime(owner)
-
-
-def _elsewhere(owner: Path, stale: float) -> bool:
-    """Whether a live process on another host holds the folder."""
-    try:
-        host = json.loads(owner.read_text())["host"]
-        return host != socket.gethostname() and time.time() - owner.stat().st_mtime < stale
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False  # nobody, or a holder that died between creating and writing the file
-
-
-def _describe(owner: Path) -> str:
-    try:
-        return owner.read_text()
-    except FileNotFoundError:
-        return "unknown"
+def _lost(loss: LeaseCompromise) -> None:
+    log.error("stopping: %s is lost (%s): another host may be writing this run", loss.lock_file, loss.reason)
+    _thread.interrupt_main()
