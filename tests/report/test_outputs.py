@@ -77,6 +77,26 @@ def test_committed_outputs_are_those_of_every_data_set_by_their_own_names(publis
     assert not any(name.endswith("runs.csv") for section in found.values() for _, name, _ in section)
 
 
+def test_of_two_lists_that_have_a_run_the_data_sets_own_counts(reports):
+    """`camvid-runs.csv`, whatever comes first by the alphabet, before `camvid-development-runs.csv`."""
+    (reports / "tables").mkdir()
+    for name, score in (("camvid-development-runs.csv", "1.5"), ("camvid-runs.csv", "2.5")):
+        (reports / "tables" / name).write_text(f"digest,seed,mIoU\n0123456789ab,1,{score}\n")
+    known, _ = runs.committed()
+    assert [entry.values["mIoU"] for entry in known.values()] == ["2.5"]
+
+
+def test_committed_outputs_of_a_notebook_stand_data_set_by_data_set(reports):
+    for name in ("scenes-data-samples.png", "camvid-data-samples.png", "scenes-data-class-shares.png"):
+        file = reports / "figures" / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    (section,) = outputs.committed()
+    assert [(o.name, o.dataset) for o in section.outputs] == [
+        ("data-samples.png", "camvid"), ("data-samples.png", "scenes"), ("data-class-shares.png", "scenes"),
+    ]  # fmt: skip
+
+
 def test_nothing_to_report_says_what_to_do(reports, made):
     with pytest.raises(ReportError, match=r"camvid: execute a notebook .*`picie run 03 -p dataset=camvid .*on scenes"):
         outputs.local("camvid")
