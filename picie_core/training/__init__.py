@@ -135,6 +135,8 @@ class _Loop:
             torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.method)
         self.writes = ranks.number() == 0
         self.scored = val.labels is not None
+        if self.writes and self.method.learns and len(train) < settings.batch_size:
+            log.warning("%d images are less than one batch (%d): learn from hundreds", len(train), settings.batch_size)
         ranks.own(len(val))  # refused now, not after an epoch
         self.epochs = settings.own_epochs if self.method.learns else 0
         self.rows: list[dict[str, Any]] = []

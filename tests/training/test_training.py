@@ -54,6 +54,12 @@ def photographs(folder, n=6):
 # -- once
 
 
+def test_fewer_images_than_a_batch_are_told(tmp_path, caplog):
+    few = {"dataset": "folder", "data_root": photographs(tmp_path / "photos", 3), "train_images": None, "epochs": 1}
+    run(tiny(tmp_path / "runs", **few))
+    assert [r.getMessage() for r in caplog.records] == ["3 images are less than one batch (4): learn from hundreds"]
+
+
 def test_a_new_run_is_trained_and_a_done_one_loaded(tmp_path, passes, caplog):
     first = run(tiny(tmp_path))
     # 8 images: 3 batches of 3 in a clustering pass, 2 of 4 in training; two views, 3 epochs, and the final clustering
