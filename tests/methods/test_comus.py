@@ -11,7 +11,7 @@ from picie_core.datasets import prepare
 from picie_core.discovery import proposals
 from picie_core.methods import METHODS, Batch
 from picie_core.network import deeplab
-from picie_core.segmentation import segment
+from picie_core.segmentation.album import segment
 from picie_core.settings import Settings, SettingsError
 from picie_core.training import run
 
