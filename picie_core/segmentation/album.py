@@ -10,7 +10,7 @@ from PIL import Image
 
 from picie_core import files, training
 from picie_core.datasets.decoding import read_image
-from picie_core.datasets.listing import IMAGE_SUFFIXES, Photographs, photographs
+from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Photographs, photographs
 from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
 from picie_core.records import Run
 from picie_core.segmentation import legend, maps, page
@@ -141,3 +141,7 @@ def _read(file: Path) -> Image.Image:
         return read_image(file.read_bytes())
     except OSError as error:
         raise Unusable(f"cannot be read ({error.strerror})") from error
+    except Unusable as error:
+        if file.suffix.lower() in UNREAD_SUFFIXES:  # given by itself; in a folder it is not looked at
+            raise Unusable(f"is in a format that is not read ({file.suffix}); convert it to JPEG") from error
+        raise

@@ -255,6 +255,12 @@ def test_a_damaged_image_is_named_and_the_others_are_done(tiny_run, tmp_path):
     assert f"<li>{images / 'd.png'}: is empty (0 bytes)</li>" in text
 
 
+def test_one_image_in_a_format_that_is_not_read_is_to_be_converted(tiny_run, tmp_path):
+    (tmp_path / "a.HEIC").write_bytes(b"no")
+    with pytest.raises(BadImages, match=r"a\.HEIC: is in a format that is not read \(\.HEIC\); convert it to JPEG"):
+        album.segment(tiny_run, tmp_path / "a.HEIC", tmp_path / "out")
+
+
 def test_an_image_that_cannot_be_read_is_named_too(tiny_run, tmp_path, monkeypatch):
     images = tmp_path / "images"
     locked = small(images / "locked.jpg")

@@ -215,3 +215,5 @@ def test_it_loads_without_a_complaint_from_files_alone_and_fits(browser, tiny_ru
     shapes = browser.evaluate("[...document.images].map(image => [image.width, image.height])")
     assert all(height <= 24 * 16 + 1 for _, height in shapes)
     assert shapes[0] == shapes[1]
+    sides = browser.evaluate("[...document.images].map(image => getComputedStyle(image).objectPosition)")
+    assert sides == ["0% 50%", "100% 50%"] * 3

@@ -38,6 +38,19 @@ def test_the_overlay_is_the_image_where_it_is_not_the_cluster(tiny_run, tmp_path
     assert np.abs(drawn - expected).mean() < 12  # JPEG
 
 
+@pytest.mark.parametrize(("height", "width", "expected"), [(30, 40, (40, 30)), (1000, 2000, (480, 240)),
+                                                           (900, 3, (2, 480)), (3, 900, (480, 2))])  # fmt: skip
+def test_a_pair_is_the_small_image_and_its_small_overlay(tmp_path, height, width, expected):
+    image, drawn = np.full((height, width, 3), 250, np.uint8), np.full((height, width, 3), 10, np.uint8)
+    pair, size = maps.pair_jpeg(image, drawn)
+    (tmp_path / "pair.jpg").write_bytes(pair)
+    found = np.asarray(Image.open(tmp_path / "pair.jpg")).astype(int)
+    assert size == expected
+    assert found.shape == (size[1], 2 * size[0], 3)
+    assert np.abs(found[:, : size[0]] - 250).max() < 25  # JPEG
+    assert np.abs(found[:, size[0] :] - 10).max() < 25
+
+
 def test_maps_of_more_than_256_clusters_are_16_bit(tmp_path):
     clusters = np.array([[0, 255], [256, 300]], dtype=np.uint16)
     (tmp_path / "map.png").write_bytes(maps.index_png(clusters, legend.palette_of(301)))
