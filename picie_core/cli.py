@@ -13,6 +13,7 @@ from picie_core.errors import WorkbookError
 from picie_core.grid import command
 from picie_core.options import Parameters, RefusedError
 from picie_core.report.command import report
+from picie_core.segmentation.command import segment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -95,6 +96,7 @@ def run(
 app.command()(command.grid)
 app.command()(report)
 app.command()(bench)
+app.command()(segment)
 
 
 @app.command()
@@ -191,46 +193,6 @@ def results(
     if out:
         files.write(out.expanduser(), lists.merged(every, out.expanduser()).to_csv(index=False))
         typer.echo(f"every run: {out}")
-
-
-@app.command()
-def segment(
-    run: Annotated[Path, typer.Argument(help="A finished run: its folder, or the folder's name below reports/runs/.")],
-    images: Annotated[Path, typer.Option(help="A folder of images, searched with its sub-folders, or one image.")],
-    out: Annotated[Path, typer.Option(help="Where to write.")],
-    names: Annotated[
-        Path | None, typer.Option(help="CSV with the columns cluster, name (an edited clusters.csv).")
-    ] = None,
-) -> None:
-    """Segment photographs with a trained run. Writes cluster maps, overlays and clusters.csv.
-
-    Train the run on photographs like them first; give the clusters names in a copy of clusters.csv and pass it on.
-
-    \b
-    picie run 00 -p dataset=folder -p data_root=~/Pictures -p overrides={}
-    picie segment folder-picie-0123456789abcdef --images ~/Pictures --out ~/segments
-    picie segment folder-picie-0123456789abcdef --images ~/Pictures --out ~/segments --names names.csv
-    """
-    from tqdm import tqdm
-
-    from picie_core import records, segmentation
-
-    given = segmentation.read_names(names.expanduser()) if names else None
-    root = places.runs_root()
-    folder = next((f for f in (root / run, run.expanduser()) if records.is_done(f)), None)
-    if folder is None:
-        there = ", ".join(file.parent.name for file in sorted(root.glob("*/result.json"))[:8])
-        such = f", such as {there}" if there else "; there is none"
-        raise RefusedError(f"no finished run {run}: give its folder, or its name below {root}{such}")
-    with tqdm(desc="segment", unit="img", disable=not sys.stderr.isatty()) as bar:
-
-        def tick(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        file = segmentation.segment(records.load(folder), images.expanduser(), out.expanduser(), given, tick)
-    typer.echo(file.read_text().rstrip())
-    typer.echo(f"written to {file.parent}")
 
 
 @app.command()

@@ -440,7 +440,7 @@ def test_segment_from_photographs_to_named_maps(picie, tiny_run, tmp_path, monke
     status, out, _ = picie("segment", tiny_run.folder, "--images", photos, "--out", "segments")
     assert status == 0
     table = (tmp_path / "segments" / "clusters.csv").read_text()
-    assert out == f"{table}written to segments\n"
+    assert out == f"{table}written to segments; to look at it, open segments/index.html\n"
     assert Image.open(tmp_path / "segments" / "a.png").size == (70, 50)
 
     rows = list(csv.DictReader(table.splitlines()))
@@ -466,11 +466,22 @@ def test_segment_of_a_damaged_photograph_does_the_others(picie, tiny_run, tmp_pa
     photos.mkdir()
     Image.fromarray(np.full((50, 70, 3), 99, np.uint8)).save(photos / "a.jpg")
     (photos / "b.jpg").write_bytes(b"no")
-    status, _, err = picie("segment", tiny_run.folder, "--images", photos, "--out", "segments")
+    status, out, err = picie("segment", tiny_run.folder, "--images", photos, "--out", "segments")
     assert status == 2
     assert "b.jpg: is not an image" in err
-    assert "The other 1 are segmented in segments" in err
-    assert (tmp_path / "segments" / "clusters.csv").is_file()
+    assert "The other one is segmented in segments; repair or remove this one" in err
+    table = (tmp_path / "segments" / "clusters.csv").read_text()
+    assert out == f"{table}written to segments; to look at it, open segments/index.html\n"
+
+    status, out, err = picie("segment", tiny_run.folder, "--images", photos / "b.jpg", "--out", "segments")
+    assert (status, out) == (2, "")
+    assert "None is segmented; repair or remove this one" in err
+
+
+def test_segment_asks_for_the_names_that_are_not_there(picie, tiny_run):
+    status, _, err = picie("segment", tiny_run.folder, "--images", ".", "--out", "out", "--names", "nope.csv")
+    assert status == 2
+    assert err.startswith("picie: names of clusters: nope.csv: there is no such file; expected a CSV file")
 
 
 def test_publish_tells_what_went_and_what_stayed(picie, home):

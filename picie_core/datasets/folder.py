@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,13 +16,14 @@ from picie_core.datasets.listing import (
     FileItem,
     Listing,
     files_in,
+    photographs,
     relative,
     require,
 )
 from picie_core.datasets.problems import DataError, Problem, Unusable
 
-LAYOUT = """\
-any images, in any sub-folders (.bmp .gif .jpg .pgm .png .ppm .tif .webp)
+LAYOUT = f"""\
+any images, in any sub-folders ({" ".join(IMAGE_SUFFIXES)})
 or, with labels,
 images/.../NAME.jpg   labels/.../NAME.png     the same sub-folders and NAME for an image and its label
 classes.csv           optional: columns id, name and, if wanted, kind (thing, stuff or void)
@@ -44,9 +46,9 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
     if any((images / name).is_dir() for name in ("train", "val")):
         require(images / split)
         images, labels = images / split, labels / split
-    files = files_in(images, IMAGE_SUFFIXES, deep=True)
+    files, unread = photographs(images)
     if not labels.is_dir():
-        return Listing([FileItem(relative(path, images), root, path) for path in files], False, None)
+        return Listing([FileItem(relative(path, images), root, path) for path in files], False, None, unread=unread)
     by_stem = {_stem(path, labels): path for path in label_files if path.is_relative_to(labels)}
     items = []
     for path in files:
@@ -59,10 +61,9 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
         if path.is_relative_to(labels) and path not in wanted
     ]
     if table_file.exists():
-        return Listing(items, True, read_classes(table_file), orphans)
-    return Listing(
-        items, True, None, orphans, discover=lambda pool: _discover(label_files, pool), label_files=label_files
-    )
+        return Listing(items, True, read_classes(table_file), orphans, unread=unread)
+    found = partial(_discover, label_files)
+    return Listing(items, True, None, orphans, discover=found, label_files=label_files, unread=unread)
 
 
 def read_classes(file: Path) -> ClassTable:

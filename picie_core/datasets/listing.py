@@ -1,6 +1,7 @@
 """What a data set is: how one split's images and labels are found in a folder, before any of them is read."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -13,8 +14,14 @@ from picie_core.classes import ClassTable
 from picie_core.datasets import decoding, framing
 from picie_core.datasets.problems import DataError, Problem, Unusable
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LABEL_SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
+UNREAD_SUFFIXES = (
+    ".avif", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".psd",
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef",
+    ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+)  # fmt: skip
+"""Photographs in formats that are not read, from the second line on cameras' raw ones: named where they are met."""
 
 
 class Loaded(NamedTuple):
@@ -117,6 +124,7 @@ class Listing:
         orphans: labels without an image.
         published: how many images the published split has, where that is known.
         discover: finds the table by reading all label files, which are `label_files`.
+        unread: see `Photographs`.
     """
 
     items: Sequence[Item]
@@ -126,6 +134,7 @@ class Listing:
     published: int | None = None
     discover: Callable[[Executor], ClassTable] | None = None
     label_files: Sequence[Path] = ()
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,26 @@ def files_in(folder: Path, suffixes: tuple[str, ...], *, deep: bool = False) -> 
         and path.is_file()
     ]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+class Photographs(NamedTuple):
+    """The images in a folder and below, and a sentence about those whose format is not read; empty: there is none."""
+
+    files: list[Path]
+    unread: str
+
+
+def photographs(folder: Path) -> Photographs:
+    """The photographs in a folder and below, see `files_in`."""
+    found = files_in(folder, IMAGE_SUFFIXES + UNREAD_SUFFIXES, deep=True)
+    read = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+    others = Counter(path.suffix.lower() for path in found if path.suffix.lower() in UNREAD_SUFFIXES)
+    if not others:
+        return Photographs(read, "")
+    count, kinds = others.total(), sorted(others)
+    named = kinds[0] if len(kinds) == 1 else ", ".join(f"{others[kind]} {kind}" for kind in kinds)
+    files, them = ("file", "it") if count == 1 else ("files", "them")
+    return Photographs(read, f"{count} {files} not looked at: {named} (convert {them} to JPEG)")
 
 
 def relative(path: Path, root: Path) -> str:

@@ -135,7 +135,10 @@ def _listed(dataset: Dataset, root: Path, split: str, limit: int | None) -> List
             f"{', '.join(there[:8]) or 'nothing'}{', ...' if len(there) > 8 else ''}. {needs}"
         ) from error
     if not listing.items:
-        raise DataError(f"{dataset.name}, split {split}: no image found under {root}. {needs}")
+        aside = f" ({listing.unread})" if listing.unread else ""
+        raise DataError(f"{dataset.name}, split {split}: no image found under {root}{aside}. {needs}")
+    if listing.unread:
+        _log.warning("%s, split %s: %s", dataset.name, split, listing.unread)
     if limit is None and listing.published not in (None, len(listing.items)):
         _log.warning(
             "%s, split %s: %d images found, the published split has %d: scores are not comparable with published ones",

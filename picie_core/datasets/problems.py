@@ -41,6 +41,7 @@ class BadImages(DataError):
 
     Attributes:
         problems: every one that was found.
+        looked_at: how many images or labels were looked at.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class BadImages(DataError):
         stopped: bool = False,
         advice: str = REPAIR,
     ) -> None:
-        self.problems = list(problems)
+        self.problems, self.looked_at = list(problems), looked_at
         shown = [f"  {p.file}: {p.reason}" for p in problems[:SHOWN]]
         more = len(problems) - len(shown)
         if stopped:

@@ -10,6 +10,7 @@ from PIL import Image
 from picie_core import scenes
 from picie_core.classes import CAMVID, CITYSCAPES27, COCO27, COCO_STUFF15, TABLES, VOC21, VOID, ClassTable
 from picie_core.datasets import DATASETS, coco, framing, prepare
+from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, photographs
 
 README = Path(__file__).parents[2] / "data" / "README.md"
 
@@ -238,6 +239,35 @@ def test_folder_with_instances_for_labels(tmp_path):
     tiny_sets.save(tmp_path / "labels/a.png", np.arange(36 * 48, dtype=np.uint16).reshape(36, 48))
     with pytest.raises(ValueError, match="1727 classes in the labels; expected 1 to 255"):
         prepare("folder", root=tmp_path, size=16, progress=False)
+
+
+def test_photographs_in_formats_that_are_not_read_are_counted_and_named(tmp_path, caplog):
+    for name in ("a.jpg", "sub/b.HEIC", "sub/c.heic", "d.NEF", ".e.heic", "notes.txt", "no.suffix.docx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tiny_sets.save(tmp_path / name, tiny_sets.photo(0)) if name == "a.jpg" else (tmp_path / name).touch()
+    found = photographs(tmp_path)
+    assert found.files == [tmp_path / "a.jpg"]
+    assert found.unread == "3 files not looked at: 2 .heic, 1 .nef (convert them to JPEG)"
+    assert len(prepare("folder", root=tmp_path, size=16, progress=False)) == 1
+    assert f"folder, split train: {found.unread}" in caplog.messages
+
+
+def test_photographs_of_one_format_that_is_not_read_are_what_an_empty_folder_holds(tmp_path):
+    for name in ("a.cr2", "b.CR2"):
+        (tmp_path / name).touch()
+    assert photographs(tmp_path).unread == "2 files not looked at: .cr2 (convert them to JPEG)"
+    (tmp_path / "b.CR2").unlink()
+    with pytest.raises(ValueError, match=r"no image found .* \(1 file not looked at: \.cr2 \(convert it to JPEG\)\)"):
+        prepare("folder", root=tmp_path)
+    (tmp_path / "a.cr2").unlink()
+    assert photographs(tmp_path) == ([], "")
+
+
+def test_no_suffix_is_both_read_and_not():
+    assert not set(IMAGE_SUFFIXES) & set(UNREAD_SUFFIXES)
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in IMAGE_SUFFIXES + UNREAD_SUFFIXES)
+    assert " ".join(IMAGE_SUFFIXES) in DATASETS["folder"].layout
+    assert " ".join(IMAGE_SUFFIXES) in (README.parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_layout_stands_in_the_readme():

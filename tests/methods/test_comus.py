@@ -11,7 +11,7 @@ from picie_core.datasets import prepare
 from picie_core.discovery import proposals
 from picie_core.methods import METHODS, Batch
 from picie_core.network import deeplab
-from picie_core.segmentation import segment
+from picie_core.segmentation.album import segment
 from picie_core.settings import Settings, SettingsError
 from picie_core.training import run
 
@@ -271,7 +271,7 @@ def test_photographs_are_segmented_into_background_and_clusters(tmp_path):
     from PIL import Image
 
     Image.fromarray(split(finished.settings, "val").images[0]).resize((50, 40)).save(photos / "one.png")
-    table = segment(finished, photos, tmp_path / "maps").read_text().splitlines()
+    table = segment(finished, photos, tmp_path / "maps").with_name("clusters.csv").read_text().splitlines()
     assert len(table) == 1 + 3
     assert np.asarray(Image.open(tmp_path / "maps" / "one.png")).shape == (40, 50)
 

@@ -1,0 +1,147 @@
+"""An album: every photograph of a folder segmented at its own size and orientation, and the page that shows them."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from picie_core import files, training
+from picie_core.datasets.decoding import read_image
+from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Photographs, photographs
+from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
+from picie_core.records import Run
+from picie_core.segmentation import legend, maps, page
+
+log = logging.getLogger(__name__)
+
+TABLE = "clusters.csv"
+PAGE = "index.html"
+
+
+def segment(
+    run: Run,
+    images: Path,
+    out: Path,
+    names: Mapping[int, str] | None = None,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Segment every image below a folder.
+
+    Writes, for `sub/photo.jpg`, `sub/photo.png` (cluster of each pixel, an 8-bit palette image whose values are the
+    cluster numbers; 16-bit greyscale beyond 256 clusters) and `sub/photo.overlay.jpg` (clusters drawn over the image),
+    both as large as the image when it is upright (by its EXIF orientation), and `sub/photo.pair.jpg` (image and overlay
+    side by side, small); `clusters.csv` (cluster, name, share in percent of all pixels, pixels, images, color); and
+    `index.html`, which shows all of it. Images that differ in nothing but their ending (`photo.jpg` beside `photo.png`)
+    keep it: `photo.jpg.png`.
+
+    Args:
+        run: a finished run.
+        images: a folder, searched with its sub-folders, or one image.
+        out: where to write; made if needed. Not among the images: the maps would overwrite them, or be taken for
+            photographs the next time.
+        names: what to call clusters, by number; the others are called by the class that most of their validation pixels
+            have, where the run was scored, else not at all.
+        tick: called with (done, total) after each image.
+
+    Returns:
+        `index.html`, beside which the rest lies.
+
+    Raises:
+        DataError: there is no image, `out` is a file, lies among the images or holds an `index.html` of something else,
+            or `names` has a cluster that the run has not; nothing has been written.
+        BadImages: some images could not be used; the others have been segmented, and the page names both.
+    """
+    photos, unread = _listed(images)
+    places = _places(photos, images, out)
+    if page.foreign(out / PAGE):
+        raise DataError(
+            f"{out / PAGE} is not a page of `picie segment`, which would overwrite it; choose another folder"
+        )
+    k = run.settings.predicted_clusters
+    if strange := sorted(n for n in names or {} if not 0 <= n < k):
+        raise DataError(f"a name for cluster {', '.join(map(str, strange))}: this run has clusters 0 to {k - 1}")
+    if unread:
+        log.warning("%s: %s", images, unread)
+    method, fabric = training.restore(run)
+    out.mkdir(parents=True, exist_ok=True)
+    palette = legend.cluster_colors(run)
+    pixels, seen = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
+    shown, bad = [], []
+    for done, (file, place) in enumerate(zip(photos, places, strict=True), start=1):
+        try:
+            image = np.asarray(_read(file))
+        except Unusable as error:
+            bad.append(Problem(str(file), error.reason))
+        else:
+            with fabric.autocast():
+                found = maps.segment_image(method, image, run.settings.image_size, fabric.device)
+            drawn = maps.overlay(image, found, palette)
+            pair, size = maps.pair_jpeg(image, drawn)
+            counts = np.bincount(found.ravel(), minlength=k)
+            photo = page.Photo(_inside(file, images).as_posix(), file, place, size, *page.parts(counts))
+            files.write(photo.map, maps.index_png(found, palette))
+            files.write(photo.overlay, maps.jpeg(drawn))
+            files.write(photo.pair, pair)
+            pixels += counts
+            seen += counts > 0
+            shown.append(photo)
+        tick(done, len(photos))
+    rows = legend.clusters(palette, legend.cluster_names(run) | dict(names or {}), pixels, seen)
+    files.write(out / TABLE, legend.as_csv(rows))
+    title = f"Segments of {images.resolve().name}"
+    files.write(out / PAGE, page.page(out, title, run.folder.name, rows, shown, bad, unread))
+    if bad:
+        others = {0: "None is segmented", 1: f"The other one is segmented in {out}"}
+        rest = others.get(len(shown), f"The other {len(shown)} are segmented in {out}")
+        them = "this one" if len(bad) == 1 else "these"
+        raise BadImages(f"images in {images}", bad, len(photos), advice=f"{rest}; repair or remove {them}.")
+    return out / PAGE
+
+
+def _listed(images: Path) -> Photographs:
+    if images.is_file():
+        return Photographs([images], "")
+    if not images.is_dir():
+        raise DataError(f"there is no folder or image {images}")
+    found = photographs(images)
+    if not found.files:
+        aside = f"; {found.unread}" if found.unread else ""
+        raise DataError(f"no image under {images}: looked for files ending in {', '.join(IMAGE_SUFFIXES)}{aside}")
+    return found
+
+
+def _inside(file: Path, images: Path) -> Path:
+    """Where an image lies in what was given."""
+    return file.relative_to(images) if images.is_dir() else Path(file.name)
+
+
+def _places(files: Sequence[Path], images: Path, out: Path) -> list[Path]:
+    """Where the outputs of each image go, without their endings: different for each, and none among the images."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; expected a folder to write to")
+    base, target = (images if images.is_dir() else images.parent).resolve(), out.resolve()
+    inside = [_inside(file, images) for file in files]
+    if target == base or (images.is_dir() and any((target / path).is_relative_to(base) for path in inside)):
+        raise DataError(
+            f"{out} would put maps among the images of {base}: they would overwrite them, or be segmented the next "
+            "time; choose a folder outside"
+        )
+    # A stem that another image has too, or that is the whole name of another, would lead to the same place.
+    taken = Counter(str(name).casefold() for path in inside for name in (path, path.with_suffix("")))
+    stems = (path.with_suffix("") for path in inside)
+    return [out / (stem if taken[str(stem).casefold()] == 1 else path)
+            for path, stem in zip(inside, stems, strict=True)]  # fmt: skip
+
+
+def _read(file: Path) -> Image.Image:
+    try:
+        return read_image(file.read_bytes())
+    except OSError as error:
+        raise Unusable(f"cannot be read ({error.strerror})") from error
+    except Unusable as error:
+        if file.suffix.lower() in UNREAD_SUFFIXES:  # given by itself; in a folder it is not looked at
+            raise Unusable(f"is in a format that is not read ({file.suffix}); convert it to JPEG") from error
+        raise

@@ -1,0 +1,296 @@
+"""`album`: what a folder of anybody's photographs becomes, and what is never overwritten."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from photographs import contents, picture, rows, small
+from PIL import Image
+
+from picie_core.datasets import BadImages, DataError
+from picie_core.segmentation import album, page
+
+K = 12  # of `tiny_run`
+SIDEWAYS = 6  # EXIF orientation: turn by 90 degrees to be upright
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Images of many sizes and kinds, and the size (width, height) that each has when it is upright."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "holiday" / "day 1").mkdir(parents=True)
+
+    def save(name, image, upright=None, **options):
+        image.save(folder / name, **options)
+        return upright or image.size
+
+    turned = Image.Exif()
+    turned[0x0112] = SIDEWAYS
+    sizes = {
+        "turned.jpg": save("turned.jpg", Image.fromarray(picture(90, 60)), upright=(60, 90), exif=turned),
+        "portrait.jpeg": save("portrait.jpeg", Image.fromarray(picture(48, 80))),
+        "alpha.png": save("alpha.png", Image.fromarray(picture(64, 50, 4))),
+        "deep.png": save("deep.png", Image.fromarray(picture(70, 40, 1, np.uint16))),
+        "grey.PNG": save("grey.PNG", Image.fromarray(picture(50, 50, 1))),
+        "ink.jpg": save("ink.jpg", Image.fromarray(picture(60, 44)).convert("CMYK")),
+        "indexed.gif": save("indexed.gif", Image.fromarray(picture(40, 40)).quantize(16)),
+        "holiday/tiny.tif": save("holiday/tiny.tif", Image.fromarray(picture(20, 30))),
+        "holiday/day 1/wide.2020.jpg": save("holiday/day 1/wide.2020.jpg", Image.fromarray(picture(400, 60))),
+    }
+    (folder / "notes.txt").write_text("not an image")
+    (folder / ".hidden.jpg").write_bytes(b"a thumbnail of the system's")
+    return folder, sizes
+
+
+@pytest.fixture(scope="module")
+def segmented(tiny_run, photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "made" / "here"
+    ticks = []
+    page = album.segment(tiny_run, photos[0], out, tick=lambda *count: ticks.append(count))
+    assert page == out / "index.html"
+    return out, out / "clusters.csv", ticks
+
+
+# -- what is written
+
+
+def test_every_image_has_a_map_and_an_overlay_of_its_upright_size(photos, segmented):
+    out, _, _ = segmented
+    _, sizes = photos
+    made = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    stems = {name.rsplit(".", 1)[0] for name in sizes}
+    ends = (".png", ".overlay.jpg", ".pair.jpg")
+    assert made == {stem + end for stem in stems for end in ends} | {"clusters.csv", "index.html"}
+    for name, size in sizes.items():
+        stem = name.rsplit(".", 1)[0]
+        with Image.open(out / f"{stem}.png") as index, Image.open(out / f"{stem}.overlay.jpg") as overlay:
+            assert (name, index.size, index.mode) == (name, size, "P")
+            assert (name, overlay.size, overlay.mode) == (name, size, "RGB")
+
+
+def test_a_map_read_back_holds_cluster_numbers_in_the_colours_of_the_table(segmented):
+    out, file, _ = segmented
+    colors = [row["color"] for row in rows(file)]
+    for path in out.rglob("*.png"):
+        with Image.open(path) as image:
+            indices, rgb = np.asarray(image), np.asarray(image.convert("RGB"))
+        assert indices.dtype == np.uint8
+        assert indices.max() < K
+        for k in np.unique(indices):
+            assert {"#{:02x}{:02x}{:02x}".format(*color) for color in rgb[indices == k]} == {colors[k]}
+
+
+def test_shares_are_those_of_the_maps(segmented):
+    out, file, _ = segmented
+    maps = [np.asarray(Image.open(path)) for path in out.rglob("*.png")]
+    counts = sum(np.bincount(m.ravel(), minlength=K) for m in maps)
+    table = rows(file)
+    assert [int(row["cluster"]) for row in table] == list(range(K))
+    assert [int(row["pixels"]) for row in table] == counts.tolist()
+    assert [int(row["images"]) for row in table] == [sum(k in m for m in maps) for k in range(K)]
+    assert [float(row["share"]) for row in table] == pytest.approx(100 * counts / counts.sum(), abs=5e-4)
+    assert sum(float(row["share"]) for row in table) == pytest.approx(100, abs=K * 5e-4)
+
+
+def test_progress_counts_every_image(photos, segmented):
+    assert segmented[2] == [(done, len(photos[1])) for done in range(1, len(photos[1]) + 1)]
+
+
+def test_an_image_turned_by_exif_is_segmented_upright(tiny_run, tmp_path):
+    pixels = picture(60, 90)
+    turned = Image.Exif()
+    turned[0x0112] = SIDEWAYS
+    Image.fromarray(pixels).save(tmp_path / "upright.png")
+    Image.fromarray(np.rot90(pixels)).save(tmp_path / "sideways.png", exif=turned)
+    album.segment(tiny_run, tmp_path, tmp_path.parent / "maps")
+    upright, sideways = (np.asarray(Image.open(tmp_path.parent / "maps" / f"{n}.png")) for n in ("upright", "sideways"))
+    assert upright.shape == (90, 60)
+    assert np.array_equal(upright, sideways)
+
+
+def test_one_image_may_be_given_and_its_maps_stand_below_its_folder(tiny_run, tmp_path):
+    image = small(tmp_path / "photo.jpg")
+    small(tmp_path / "other.jpg")
+    album.segment(tiny_run, image, tmp_path / "maps")
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {
+        "photo.png", "photo.overlay.jpg", "photo.pair.jpg", "clusters.csv", "index.html",
+    }  # fmt: skip
+    text = (tmp_path / "maps" / "index.html").read_text(encoding="utf-8")
+    assert "<title>Segments of photo.jpg</title>" in text
+    assert "1 photograph," in text
+
+
+# -- names of files
+
+
+def test_images_that_differ_in_their_ending_alone_keep_it(tiny_run, tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    sizes = {"a.jpg": (40, 32), "a.png": (36, 44), "b.jpg": (33, 33), "sub/a.png": (50, 40), "A.tif": (34, 34)}
+    for name, size in sizes.items():
+        small(images / name, size)
+    album.segment(tiny_run, images, out)
+    expected = {"a.jpg.png": (40, 32), "a.png.png": (36, 44), "b.png": (33, 33), "sub/a.png": (50, 40),
+                "A.tif.png": (34, 34)}  # fmt: skip
+    assert {p.relative_to(out).as_posix(): Image.open(p).size for p in out.rglob("*.png")} == expected
+    assert len(list(out.rglob("*.overlay.jpg"))) == 5
+
+
+NAMES = st.lists(
+    st.builds("{}{}".format, st.sampled_from(["a", "b", "a.jpg", "a.png", "a.overlay", "a.pair"]),
+              st.sampled_from([".jpg", ".png", ".gif"])),
+    min_size=1, unique=True,
+)  # fmt: skip
+
+
+def written_at(place):
+    photo = page.Photo("", place, place, (1, 1), (), 0)
+    return photo.map, photo.overlay, photo.pair
+
+
+@given(NAMES)
+def test_no_two_images_lead_to_the_same_file(tmp_path_factory, names):
+    images = tmp_path_factory.getbasetemp() / "none" / "images"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(images), "is_dir", lambda path: path == images)
+        places = album._places([images / name for name in names], images, images.parent / "out")
+    written = [file for place in places for file in written_at(place)]
+    assert len({str(path).casefold() for path in written}) == 3 * len(names)
+
+
+@pytest.mark.parametrize("out", [".", "sub", "sub/maps", "maps", "../images"])
+def test_maps_are_not_put_among_the_images(tiny_run, tmp_path, out):
+    images = tmp_path / "images"
+    small(images / "photo.png")
+    small(images / "sub" / "photo.jpg")
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match="choose a folder outside"):
+        album.segment(tiny_run, images, images / out)
+    assert contents(tmp_path) == before
+
+
+def test_nor_by_a_way_round(tiny_run, tmp_path):
+    images = tmp_path / "images"
+    small(images / "images" / "photo.png")  # goes to tmp_path / "images" / "photo.png", among the images
+    (tmp_path / "link").symlink_to(images, target_is_directory=True)
+    before = contents(images)
+    for out in (tmp_path, tmp_path / "link", tmp_path / "link" / "maps"):
+        with pytest.raises(DataError, match="choose a folder outside"):
+            album.segment(tiny_run, images, out)
+    assert contents(images) == before
+
+
+def test_one_image_is_not_overwritten_by_its_map(tiny_run, tmp_path):
+    image = small(tmp_path / "photo.png")
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match="choose a folder outside"):
+        album.segment(tiny_run, image, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_file_in_the_place_of_the_output_folder_is_named(tiny_run, tmp_path):
+    image = small(tmp_path / "photo.png")
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(DataError, match=r"out is a file; expected a folder"):
+        album.segment(tiny_run, image, tmp_path / "out")
+
+
+def test_a_second_call_gives_the_same_files(tiny_run, tmp_path):
+    small(tmp_path / "images" / "photo.jpg")
+    album.segment(tiny_run, tmp_path / "images", tmp_path / "out")
+    first = contents(tmp_path / "out")
+    album.segment(tiny_run, tmp_path / "images", tmp_path / "out")
+    assert contents(tmp_path / "out") == first
+
+
+def test_the_page_of_something_else_is_not_overwritten(tiny_run, tmp_path):
+    image, out = small(tmp_path / "photo.png"), tmp_path / "site"
+    out.mkdir()
+    (out / "index.html").write_text("<h1>My photographs</h1>")
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match=r"index\.html is not a page of `picie segment`.* choose another folder"):
+        album.segment(tiny_run, image, out)
+    assert contents(tmp_path) == before
+
+
+# -- what can be wrong
+
+
+def test_photographs_in_formats_that_are_not_read_are_told(tiny_run, tmp_path, caplog):
+    images, told = tmp_path / "images", "3 files not looked at: .heic (convert them to JPEG)"
+    small(images / "a.jpg")
+    for name in ("b.heic", "c.HEIC", "sub/d.heic"):
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / name).touch()
+    page = album.segment(tiny_run, images, tmp_path / "out")
+    assert caplog.messages == [f"{images}: {told}"]
+    assert f">{told}<" in page.read_text(encoding="utf-8")
+    (images / "a.jpg").unlink()
+    with pytest.raises(DataError, match=r"no image under .*; 3 files not looked at: \.heic"):
+        album.segment(tiny_run, images, tmp_path / "out")
+
+
+def test_a_damaged_image_is_named_and_the_others_are_done(tiny_run, tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        small(images / name)
+    (images / "b.jpg").write_bytes((images / "b.jpg").read_bytes()[:300])
+    (images / "d.png").touch()
+    ticks = []
+    with pytest.raises(BadImages) as caught:
+        album.segment(tiny_run, images, out, tick=lambda *count: ticks.append(count))
+    message = str(caught.value)
+    assert [problem.file for problem in caught.value.problems] == [str(images / "b.jpg"), str(images / "d.png")]
+    assert "2 of 4 cannot be used" in message
+    assert "b.jpg: does not decode" in message
+    assert "d.png: is empty" in message
+    assert f"The other 2 are segmented in {out}" in message
+    assert "on_bad_image" not in message
+    assert {path.name for path in out.iterdir()} == {
+        "a.png", "a.overlay.jpg", "a.pair.jpg", "c.png", "c.overlay.jpg", "c.pair.jpg", "clusters.csv", "index.html",
+    }  # fmt: skip
+    assert sum(int(row["pixels"]) for row in rows(out / "clusters.csv")) == 2 * 40 * 32
+    assert ticks[-1] == (4, 4)
+    text = (out / "index.html").read_text(encoding="utf-8")
+    assert "2 files could not be used" in text
+    assert f"<li>{images / 'd.png'}: is empty (0 bytes)</li>" in text
+
+
+def test_one_image_in_a_format_that_is_not_read_is_to_be_converted(tiny_run, tmp_path):
+    (tmp_path / "a.HEIC").write_bytes(b"no")
+    with pytest.raises(BadImages, match=r"a\.HEIC: is in a format that is not read \(\.HEIC\); convert it to JPEG"):
+        album.segment(tiny_run, tmp_path / "a.HEIC", tmp_path / "out")
+
+
+def test_an_image_that_cannot_be_read_is_named_too(tiny_run, tmp_path, monkeypatch):
+    images = tmp_path / "images"
+    locked = small(images / "locked.jpg")
+    small(images / "open.jpg")
+    real = type(locked).read_bytes
+
+    def read_bytes(path):
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(type(locked), "read_bytes", read_bytes)
+    with pytest.raises(BadImages, match=r"locked\.jpg: cannot be read \(Permission denied\)"):
+        album.segment(tiny_run, images, tmp_path / "out")
+    assert (tmp_path / "out" / "open.png").is_file()
+
+
+def test_a_folder_of_damaged_images_alone_has_a_table_of_nothing(tiny_run, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.jpg").write_bytes(b"\xff\xd8 no")
+    with pytest.raises(BadImages, match=r"1 of 1 (.|\n)*None is segmented; repair or remove this one"):
+        album.segment(tiny_run, images, tmp_path / "out")
+    assert {row["share"] for row in rows(tmp_path / "out" / "clusters.csv")} == {"0.000"}
+
+
+def test_no_images(tiny_run, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(DataError, match=r"no image under .*looked for files ending in \.bmp, .*\.webp"):
+        album.segment(tiny_run, tmp_path, tmp_path.parent / "out")
+    with pytest.raises(DataError, match="there is no folder or image"):
+        album.segment(tiny_run, tmp_path / "elsewhere", tmp_path.parent / "out")
+    assert not (tmp_path.parent / "out").exists()

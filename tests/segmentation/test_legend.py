@@ -1,0 +1,119 @@
+"""`legend`: names and colours of clusters, given, guessed or none."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from photographs import rows, small
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from picie_core import classes, metrics
+from picie_core.datasets import DataError
+from picie_core.segmentation import album, legend
+
+K = 12  # of `tiny_run`
+
+
+def test_names_go_out_and_come_back(tiny_run, tmp_path):
+    images = small(tmp_path / "photo.jpg")
+    first = album.segment(tiny_run, images, tmp_path / "first").with_name("clusters.csv")
+    guessed = {int(row["cluster"]): row["name"] for row in rows(first)}
+    majority = metrics.majority(tiny_run.confusion)
+    assert guessed == {k: f"{classes.SCENES.names[c]}?" if c >= 0 else "" for k, c in enumerate(majority)}
+    edited = first.read_text().replace(f"0,{guessed[0]},", '0,"bushes, low",').replace(f"3,{guessed[3]},", "3,Gebüsch,")
+    for mark in ("", "\ufeff"):  # a spreadsheet puts a byte order mark before UTF-8
+        (tmp_path / "names.csv").write_text(mark + edited, encoding="utf-8")
+        names = legend.read_names(tmp_path / "names.csv")
+        second = album.segment(tiny_run, images, tmp_path / "second", names)
+        found = {int(row["cluster"]): row["name"] for row in rows(second.with_name("clusters.csv"))}
+        assert found == guessed | {0: "bushes, low", 3: "Gebüsch"}
+
+
+def test_a_cluster_without_a_name_keeps_the_one_it_had(tiny_run, tmp_path):
+    (tmp_path / "names.csv").write_text("name,cluster\r\n tree ,2\r\n,3\r\n  ,\r\n\r\n")
+    assert legend.read_names(tmp_path / "names.csv") == {2: "tree"}
+
+
+def test_a_name_for_a_cluster_that_is_not_there_is_refused_before_anything_is_done(tiny_run, tmp_path):
+    with pytest.raises(DataError, match=r"a name for cluster -1, 12: this run has clusters 0 to 11"):
+        album.segment(tiny_run, small(tmp_path / "a.jpg"), tmp_path / "out", {0: "a", 12: "b", -1: "c"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_of_names_that_is_not_there_is_asked_for(tmp_path):
+    with pytest.raises(DataError, match=r"names of clusters: .*nope\.csv: there is no such file; expected a CSV file"):
+        legend.read_names(tmp_path / "nope.csv")
+    with pytest.raises(DataError, match=r"Is a directory; expected a CSV file with the columns cluster and name"):
+        legend.read_names(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected the columns cluster and name, got $"),
+        (b"cluster;name\n1;tree\n", "expected the columns cluster and name, got cluster;name"),
+        (b"cluster,name\n1,tree\ntwo,sky\n", "line 3: cluster is 'two', expected a number"),
+        (b"cluster,name\n1.0,tree\n", "cluster is '1.0'"),
+        (b"name,cluster\ntree\n", "cluster is None"),
+        ("cluster,name\n1,Gebüsch\n".encode("latin-1"), "is not UTF-8 .*save it as 'CSV UTF-8'"),
+    ],
+)
+def test_a_table_of_names_that_cannot_be_used_says_why(tmp_path, content, message):
+    (tmp_path / "names.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        legend.read_names(tmp_path / "names.csv")
+    assert "names.csv" in str(caught.value)
+
+
+def test_clusters_have_the_colour_of_the_class_they_are_called_by(tiny_run):
+    confusion = np.zeros_like(tiny_run.confusion)
+    confusion[:3, :3] = [[5, 4, 0], [1, 0, 0], [0, 3, 0]]  # two clusters of class 0, and one that nobody has seen
+    run = dataclasses.replace(tiny_run, confusion=confusion)
+    colors, table = legend.cluster_colors(run), classes.SCENES
+    assert legend.cluster_names(run) == {0: f"{table.names[0]}?", 1: f"{table.names[0]}?"}
+    assert np.array_equal(colors[:2], table.colors[[0, 0]])
+    assert np.array_equal(colors[2:], legend.palette_of(K)[2:])
+
+
+def test_what_was_taught_the_classes_calls_them_by_its_own(tiny_run):
+    confusion = np.zeros_like(tiny_run.confusion)
+    confusion[0, :2] = 5  # the second class is always taken for the first
+    settings = tiny_run.settings.model_copy(update={"method": "supervised"})
+    run, table = dataclasses.replace(tiny_run, confusion=confusion, settings=settings), classes.SCENES
+    assert legend.cluster_names(run)[1] == f"{table.names[1]}?"
+    assert np.array_equal(legend.cluster_colors(run), table.colors)
+
+
+def test_clusters_of_a_run_without_labels_have_colours_of_their_own_and_no_names(tiny_run):
+    unlabelled = dataclasses.replace(tiny_run, confusion=None, scores=None, result={**tiny_run.result, "classes": None})
+    assert np.array_equal(legend.cluster_colors(unlabelled), legend.palette_of(K))
+    assert legend.cluster_names(unlabelled) == {}
+
+
+@pytest.mark.parametrize("n", [1, 12, 20, 21, 27, 100, 301])
+def test_colours_of_clusters_are_distinct_and_those_of_few_are_those_of_many(n):
+    palette = legend.palette_of(n)
+    assert (palette.shape, palette.dtype) == ((n, 3), np.uint8)
+    assert len({tuple(color) for color in palette}) == n
+    assert np.array_equal(palette, legend.palette_of(500)[:n])
+
+
+def test_colours_stay_apart_over_a_photograph():
+    """Three CIEDE2000 units can be told apart side by side; over black, grey and white these are three times that."""
+    for k, least in ((12, 9), (20, 9)):
+        for ground in (0, 90, 255):
+            lab = rgb2lab((0.55 * legend.palette_of(k) + 0.45 * ground)[None] / 255)[0]
+            apart = deltaE_ciede2000(lab[:, None], lab[None])[~np.eye(k, dtype=bool)]
+            assert apart.min() > least
+
+
+def test_a_legend_by_hand():
+    rows = legend.clusters(
+        np.array([[255, 0, 16], [0, 0, 0]], np.uint8), {1: "a, b"}, np.array([3, 1]), np.array([2, 1])
+    )
+    assert rows == [
+        legend.Cluster(0, "", "#ff0010", 75.0, 3, 2), legend.Cluster(1, "a, b", "#000000", 25.0, 1, 1),
+    ]  # fmt: skip
+    assert legend.as_csv(rows) == (
+        'cluster,name,share,pixels,images,color\n0,,75.000,3,2,#ff0010\n1,"a, b",25.000,1,1,#000000\n'
+    )

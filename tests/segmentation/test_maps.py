@@ -1,0 +1,128 @@
+"""`maps`: the cluster of every pixel, whatever the size of the photograph."""
+
+import weakref
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from photographs import picture
+from PIL import Image
+
+from picie_core import metrics, training
+from picie_core.segmentation import legend, maps
+
+K = 12  # of `tiny_run`
+
+
+def test_an_image_of_the_runs_own_size_is_segmented_as_in_evaluation(tiny_run):
+    _, val = training.splits(tiny_run.settings)
+    method, fabric = training.restore(tiny_run)
+    matrix = np.zeros((len(val.classes), K), dtype=np.int64)
+    for image, labels in zip(val.images[:], val.labels[:], strict=True):
+        found = maps.segment_image(method, image, tiny_run.settings.image_size, fabric.device)
+        matrix += metrics.confusion(labels, found, len(val.classes), K)
+    # Not every pixel: of logits that are equal but for rounding, one strip may take the one and evaluation the other.
+    assert np.abs(matrix - tiny_run.confusion).sum() <= 0.002 * matrix.sum()
+
+
+def test_the_overlay_is_the_image_where_it_is_not_the_cluster(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, "STRIP", 40 * 3 * 7)  # seven rows at a time
+    image, clusters = picture(40, 32), np.zeros((32, 40), dtype=np.uint8)
+    palette = legend.palette_of(K)
+    (tmp_path / "drawn.jpg").write_bytes(maps.jpeg(maps.overlay(image, clusters, palette)))
+    drawn = np.asarray(Image.open(tmp_path / "drawn.jpg")).astype(float)
+    expected = 0.55 * palette[0] + 0.45 * image
+    assert np.abs(drawn - expected).mean() < 12  # JPEG
+
+
+@pytest.mark.parametrize(("height", "width", "expected"), [(30, 40, (40, 30)), (1000, 2000, (480, 240)),
+                                                           (900, 3, (2, 480)), (3, 900, (480, 2))])  # fmt: skip
+def test_a_pair_is_the_small_image_and_its_small_overlay(tmp_path, height, width, expected):
+    image, drawn = np.full((height, width, 3), 250, np.uint8), np.full((height, width, 3), 10, np.uint8)
+    pair, size = maps.pair_jpeg(image, drawn)
+    (tmp_path / "pair.jpg").write_bytes(pair)
+    found = np.asarray(Image.open(tmp_path / "pair.jpg")).astype(int)
+    assert size == expected
+    assert found.shape == (size[1], 2 * size[0], 3)
+    assert np.abs(found[:, : size[0]] - 250).max() < 25  # JPEG
+    assert np.abs(found[:, size[0] :] - 10).max() < 25
+
+
+def test_maps_of_more_than_256_clusters_are_16_bit(tmp_path):
+    clusters = np.array([[0, 255], [256, 300]], dtype=np.uint16)
+    (tmp_path / "map.png").write_bytes(maps.index_png(clusters, legend.palette_of(301)))
+    with Image.open(tmp_path / "map.png") as image:
+        assert np.asarray(image).tolist() == clusters.tolist()
+
+
+# -- strips
+
+
+@given(
+    h=st.integers(1, 9), w=st.integers(1, 9), height=st.integers(1, 60), width=st.integers(1, 60),
+    strip=st.integers(1, 400), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_strips_upsample_as_the_whole(h, w, height, width, strip, seed):
+    logits = torch.rand((1, 3, h, w), generator=torch.Generator().manual_seed(seed))
+    whole = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maps, "STRIP", strip)
+        slices = list(maps._strips(height, width * 3))
+    pieces = [maps._upsampled(logits, rows, height, width) for rows in slices]
+    assert torch.allclose(torch.cat(pieces, dim=2), whole, atol=1e-5)
+    assert all(piece.numel() <= max(strip, width * 3) for piece in pieces)
+
+
+class Stripes:
+    """Twenty clusters, in stripes across the image."""
+
+    def logits(self, images):
+        height, width = images.shape[-2:]
+        stripe = torch.linspace(0, 19.99, height // 4)[:, None].expand(-1, width // 4)
+        return {"final": -(stripe - torch.arange(20)[:, None, None]).abs()[None]}
+
+
+def test_a_large_photograph_is_upsampled_piece_by_piece(monkeypatch):
+    """24 megapixels and 20 clusters would be 1.9 GB of logits; at no time is more than one strip of them there."""
+    sizes, strips, together = [], weakref.WeakSet(), []
+    real = maps._upsampled
+
+    def upsampled(*args):
+        strip = real(*args)
+        sizes.append(strip.numel())
+        strips.add(strip)
+        together.append(len(strips))
+        return strip
+
+    monkeypatch.setattr(maps, "_upsampled", upsampled)
+    photograph = np.zeros((1200, 1600, 3), dtype=np.uint8)
+    monkeypatch.setattr(maps, "STRIP", 2**20)
+    clusters = maps.segment_image(Stripes(), photograph, 128, torch.device("cpu"))
+    assert len(sizes) > 30
+    assert max(sizes) <= 2**20
+    assert max(together) == 1
+    assert clusters.shape == (1200, 1600)
+    assert clusters.dtype == np.uint8
+    assert np.unique(clusters).tolist() == list(range(20))
+    assert (np.diff(clusters[:, 0].astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(90, 133), (128, 128), (20, 31), (400, 61)])
+def test_the_network_sees_whole_coarse_cells_and_the_margin_is_dropped(height, width):
+    seen = []
+
+    class Spy:
+        def logits(self, images):
+            seen.append(tuple(images.shape[-2:]))
+            columns = torch.arange(images.shape[-1] // 4).expand(images.shape[-2] // 4, -1)
+            return {"final": torch.stack([-(columns - k).abs().float() for k in range(200)])[None]}
+
+    clusters = maps.segment_image(Spy(), np.zeros((height, width, 3), np.uint8), 64, torch.device("cpu"))
+    assert all(side % 32 == 0 for side in seen[0])
+    cells = round(width * 64 / min(height, width) / 4)
+    assert clusters.shape == (height, width)
+    assert clusters[0, -1] == cells - 1  # the last column is the image's, not the margin's
+    assert clusters[0, 0] == 0
