@@ -209,7 +209,7 @@ def test_no_network_says_where_the_weights_can_be_put(cache):
         "https://download.pytorch.org/models/resnet18-f37072fd.pth",
         str(cache / "resnet18-f37072fd.pth"),
         "weights_file",
-        "pretrained = False",
+        "pretrained=False (-p pretrained=false)",
     ):
         assert part in message
 
