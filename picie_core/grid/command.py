@@ -61,6 +61,7 @@ def grid(
     if (scheduler or slurm) and (gpus or workers):
         raise RefusedError("--workers and --gpus are for this machine: on a cluster its workers decide")
     read = plan.read(plan.find(file), given, seeds, only or ())
+    plan.refuse_beaten(read, given)
     slots = pool.slots(read.jobs(), workers, gpus)
     typer.echo(f"{read.title}: {len(read.rows)} rows, {len(read.jobs())} runs", err=True)
     folders = plan.prepare(read)
