@@ -167,10 +167,9 @@ def refuse_beaten(grid: Grid, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         own = [f"{row.name!r} ({text(row.settings[name])})" for row in grid.rows if row.settings[name] != value]
         if own:
-            rest = ", or choose the other rows with --only" if len(own) < len(grid.rows) else ""
-            which = "row with its own value" if len(own) == 1 else "rows with their own values"
             problems.append(
-                f"-p {name}={text(value)} does not change the {which}, {', '.join(own)}: leave it out{rest}"
+                f"-p {name}={text(value)} does not change rows with a value of their own: {', '.join(own)}. Leave it "
+                "out, choose other rows with --only, or change a copy of the file"
             )
     if problems:
         raise GridError(_listed(grid.file, problems))
