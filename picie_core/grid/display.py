@@ -55,11 +55,13 @@ class Display(Watch):
         if failure:
             self.failed[job] = failure
             self._say(f"failed: {job}: {failure.reason}")
-            return
-        self._done += 1
-        self._bar.update()
-        if self._log:
-            self._say(f"done: {job} ({self._done} of {len(self._folders)} runs)")
+        else:
+            self._done += 1
+            self._bar.update()
+            if self._log:
+                self._say(f"done: {job} ({self._done} of {len(self._folders)} runs)")
+        if not self._log:
+            self._show()
 
     def stopping(self) -> None:
         """See `Watch`."""
