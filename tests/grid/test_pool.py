@@ -143,6 +143,30 @@ def test_leaving_early_ends_every_process(prepared):
     assert gone(int(starts(slow)[0].split()[0]))
 
 
+def test_every_leash_is_let_go_before_the_first_end_is_waited_for(prepared, monkeypatch):
+    calls = []
+
+    class Noting(Process):
+        def release(self):
+            calls.append("release")
+            super().release()
+
+        def stop(self):
+            calls.append("stop")
+            super().stop()
+
+    class Second(Noted):
+        def started(self, job):
+            if job.settings.seed == 94:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "Process", Noting)
+    with pytest.raises(KeyboardInterrupt):
+        pool.work(prepared(93, 94), (None, None), Second())
+    assert calls[:3] == ["release", "release", "stop"]
+    assert calls.count("stop") == 2
+
+
 def test_a_process_that_does_not_mind_its_leash_is_killed(prepared, monkeypatch):
     monkeypatch.setattr(one, "GRACE_SECONDS", 0.5)
     ((job, folder),) = prepared(96).items()
