@@ -122,6 +122,9 @@ def test_alone_it_shows_its_help(picie):
         (("report",), r"nothing to report in .*: execute a notebook first, e\.g\. `picie demo`"),
         (("report", "--committed"), r"nothing to report in .*: publish outputs first"),
         (("publish", "scenes"), r"nothing to publish in .*: execute a notebook on scenes first"),
+        (("results", "-p", "method=pici"), r"method = 'pici': did you mean 'picie'\?"),
+        (("results", "-p", "dataset=camvit"), r"dataset = 'camvit': did you mean 'camvid'\?"),
+        (("results", "-p", "recipe=theirs"), r"recipe = 'theirs': .*'paper' or 'release' or 'ours'"),
         (("bench", "-p", "batch=3"), r"no setting is called 'batch': did you mean 'batch_size'\?"),
     ],
 )  # fmt: skip
@@ -216,6 +219,8 @@ def test_results_of_a_list_are_those_of_its_runs_and_lists_add_up(picie, home, t
     assert picie("results", "--of", "all.csv")[0] == 0
     status, _, err = picie("results", "--of", "here.csv", "-p", "method=iic")
     assert (status, err.strip()) == (2, "picie: no finished run in here.csv has method=iic")
+    status, _, err = picie("results", "--of", "here.csv", "-p", "method=picie", "-p", "recipe=paper")  # only the first
+    assert (status, err.strip()) == (2, "picie: no finished run in here.csv has method=picie, recipe=paper")
     rows.assign(accuracy=None, mIoU=None, folder=None).to_csv(home.parent / "bare.csv", index=False)
     status, _, err = picie("results", "--of", "bare.csv")
     assert (status, "1 of 1 runs (scenes) have no score" in err, "RUN" in err) == (2, True, False)

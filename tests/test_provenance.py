@@ -28,11 +28,32 @@ def test_another_text_is_refused(text):
         provenance.read(text)
 
 
-def test_commit_has_a_plus_with_changes_and_is_none_outside_of_a_repository(tmp_path, monkeypatch):
-    def git(*words):
+@pytest.fixture
+def git(tmp_path):
+    """Run git in a folder of its own."""
+
+    def call(*words):
         command = ["git", "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false", *words]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
 
+    return call
+
+
+def test_a_change_outside_of_the_package_gives_no_plus(git, tmp_path, monkeypatch):
+    (tmp_path / "package").mkdir()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "package" / "provenance.py"))
+    git("init", "-q")
+    for name in ("README.md", "package/module.py"):
+        (tmp_path / name).write_text("1")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    (tmp_path / "README.md").write_text("2")
+    assert provenance.commit() == git("rev-parse", "HEAD").stdout.strip()
+    (tmp_path / "package" / "module.py").write_text("2")
+    assert provenance.commit().endswith("+")
+
+
+def test_commit_has_a_plus_with_changes_and_is_none_outside_of_a_repository(git, tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert provenance.commit() is None

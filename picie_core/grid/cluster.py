@@ -12,7 +12,7 @@ import yaml
 
 from picie_core.grid.job import RUNS_AT_MOST, Failure, Order, Process, note, order
 from picie_core.grid.plan import GridError, Job
-from picie_core.grid.pool import POLL_SECONDS, Told
+from picie_core.grid.pool import POLL_SECONDS, Watch
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -73,7 +73,7 @@ def slurm(file: Path) -> Iterator["Client"]:
         yield client
 
 
-def work(client: "Client", jobs: Mapping[Job, Path], told: Told) -> None:
+def work(client: "Client", jobs: Mapping[Job, Path], watch: Watch) -> None:
     """Run the jobs on the client's workers until all are over.
 
     A worker's thread runs one job at a time; give workers as many threads as they are to run jobs, and one graphics
@@ -86,6 +86,8 @@ def work(client: "Client", jobs: Mapping[Job, Path], told: Told) -> None:
     if not client.scheduler_info()["workers"]:
         log.warning("the scheduler has no workers yet: waiting for some")
     stop = Event(f"picie-grid-{uuid4().hex}", client=client)
+    names = {str(folder): job for job, folder in jobs.items()}
+    client.subscribe_topic(stop.name, lambda event: watch.started(names[event[1]]))
     futures = {}
     for job, folder in jobs.items():
         key = f"{folder.name}-{stop.name[-8:]}"
@@ -97,21 +99,24 @@ def work(client: "Client", jobs: Mapping[Job, Path], told: Told) -> None:
             failure = future.result() if error is None else Failure(f"{type(error).__name__}: {error}", str(error))
             if failure:
                 note(jobs[job], failure)
-            told(job, failure)
+            watch.ended(job, failure)
     finally:
+        client.unsubscribe_topic(stop.name)
         if left := [future for future in futures if not future.done()]:
+            watch.stopping()
             stop.set()
             client.cancel(left)
 
 
 def perform(order: Order, stop: str) -> Failure | None:
     """On a worker: run a job; why it failed, or None. A process that dies is started again; it ends when `stop`, the
-    name of a dask event, is set."""
-    from distributed import Event
+    name of a dask event, is set. Each start is told under the same name as a topic."""
+    from distributed import Event, get_worker
 
     event = Event(stop)
     for _ in range(RUNS_AT_MOST):
         process = Process(order)
+        get_worker().log_event(stop, str(order.folder))
         try:
             asked = time.monotonic()
             while process.running():

@@ -1,8 +1,5 @@
 """`picie grid`: what was asked for on the command line, and what is said about it."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +11,6 @@ from picie_core.options import Parameters, RefusedError
 if TYPE_CHECKING:
     from picie_core.grid.job import Failure
     from picie_core.grid.plan import Job
-    from picie_core.grid.pool import Told
 
 
 def grid(
@@ -51,6 +47,7 @@ def grid(
     Each run is notebook 00 executed by papermill; it lies in the run's folder below reports/runs/.
     """
     from picie_core.grid import cluster, ledger, plan, pool
+    from picie_core.grid.display import Display
 
     given = options.settings(parameter)
     if "seed" in given:
@@ -61,6 +58,7 @@ def grid(
     if (scheduler or slurm) and (gpus or workers):
         raise RefusedError("--workers and --gpus are for this machine: on a cluster its workers decide")
     read = plan.read(plan.find(file), given, seeds, only or ())
+    plan.refuse_beaten(read, given)
     slots = pool.slots(read.jobs(), workers, gpus)
     typer.echo(f"{read.title}: {len(read.rows)} rows, {len(read.jobs())} runs", err=True)
     folders = plan.prepare(read)
@@ -68,22 +66,27 @@ def grid(
         typer.echo(ledger.report(ledger.entries(folders), len(slots)))
         return
     if dry_run:
-        typer.echo(ledger.preview(ledger.entries(folders)))
+        typer.echo(ledger.preview(read, ledger.entries(folders)))
         return
     left = ledger.missing(folders)
     failed: dict[Job, Failure] = {}
     if left:
         if not (scheduler or slurm) and (note := pool.crowded(left, slots)):
             typer.echo(note, err=True)
-        with _progress(len(folders), len(folders) - len(left), failed) as told:
-            if scheduler:
-                with cluster.connect(scheduler) as client:
-                    cluster.work(client, left, told)
-            elif slurm:
-                with cluster.slurm(slurm.expanduser()) as client:
-                    cluster.work(client, left, told)
-            else:
-                pool.work(left, slots, told)
+        try:
+            with Display(folders, len(folders) - len(left)) as display:
+                failed = display.failed
+                if scheduler:
+                    with cluster.connect(scheduler) as client:
+                        cluster.work(client, left, display)
+                elif slurm:
+                    with cluster.slurm(slurm.expanduser()) as client:
+                        cluster.work(client, left, display)
+                else:
+                    pool.work(left, slots, display)
+        except KeyboardInterrupt:
+            typer.echo(ledger.halt(ledger.entries(folders)), err=True)
+            raise typer.Exit(130) from None  # as shells have it
     alike: dict[str, list[Job]] = {}  # for the same reason, but for the name of their own folder in it
     for job, failure in failed.items():
         alike.setdefault(failure.reason.replace(folders[job].name, ""), []).append(job)
@@ -91,23 +94,7 @@ def grid(
         typer.echo(f"\nfailed: {'; '.join(map(str, jobs))}\n{failed[jobs[0]].message}", err=True)
     where = ", ".join(sorted({str(folder.parent) for folder in folders.values()}))
     typer.echo(f"{len(folders) - len(failed)} of {len(folders)} runs are done, {len(left)} were started; in {where}")
+    if len(failed) < len(folders):
+        typer.echo(f"their scores: {ledger.query(folders)}")
     if failed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress(total: int, done: int, failed: "dict[Job, Failure]") -> "Iterator[Told]":
-    """A bar over the runs; what is told of a job that failed goes into `failed`."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=done, desc="grid", unit="run") as bar:
-
-        def told(job: "Job", failure: "Failure | None") -> None:
-            if failure:
-                failed[job] = failure
-                bar.write(f"failed: {job}: {failure.reason}", file=sys.stderr)
-            else:
-                bar.set_postfix_str(str(job), refresh=False)
-                bar.update()
-
-        yield told

@@ -23,6 +23,9 @@ COMMAND = [sys.executable, "-m", leash.__name__]
 RUNS_AT_MOST = 3
 """How often a job is started whose process or kernel died. It goes on from its last checkpoint."""
 
+GRACE_SECONDS = 10.0
+"""How long a process that is to end may take to end its kernel and itself."""
+
 FAILURE = "failure.json"
 """In a run's folder: why the last attempt failed. Removed when a run is done."""
 
@@ -97,7 +100,7 @@ class Process:
     def failure(self) -> Failure | None:
         """Of a process that has ended: why it failed; None: its run is done."""
         status = self._process.wait()
-        self._release()
+        self.release()
         self._said.seek(0)
         said = self._said.read().decode(errors="replace").strip()
         self._said.close()
@@ -113,19 +116,20 @@ class Process:
         last = said.splitlines()[-1] if said else "it said nothing"
         return Failure(f"its process died ({ended}): {last}", said, final=False)
 
+    def release(self) -> None:
+        """Let go of the leash: it ends its kernel and itself."""
+        if self._process.stdin:
+            self._process.stdin.close()
+
     def stop(self) -> None:
-        """End it, and its kernel. What its last checkpoint holds stays."""
-        self._release()
+        """End it, and its kernel, and wait until it has. What its last checkpoint holds stays."""
+        self.release()
         try:
-            self._process.wait(10)
+            self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._said.close()
-
-    def _release(self) -> None:
-        if self._process.stdin:
-            self._process.stdin.close()
 
 
 def note(folder: Path, failure: Failure) -> None:

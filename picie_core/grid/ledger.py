@@ -1,6 +1,8 @@
 """What has become of a grid's jobs, read off their run folders: no other book could disagree with them."""
 
 import json
+import shlex
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,8 +11,9 @@ from pathlib import Path
 from picie_core import records
 from picie_core.grid.job import FAILURE
 from picie_core.grid.leash import NOTEBOOK
-from picie_core.grid.plan import Job
+from picie_core.grid.plan import Grid, Job
 from picie_core.processes import lock
+from picie_core.settings import Settings, text
 from picie_core.training import run_folder, splits
 
 STATES = ("done", "running", "failed", "waiting")
@@ -117,14 +120,35 @@ def report(found: Iterable[Entry], workers: int) -> str:
     return "\n".join(lines)
 
 
-def preview(found: Iterable[Entry]) -> str:
-    """For `--dry-run`: every job with its state, its explicit settings and its run's folder."""
-    lines = []
+def preview(grid: Grid, found: Iterable[Entry]) -> str:
+    """For `--dry-run`: what the grid is about, then every job with its state, its explicit settings, its run's folder,
+    and, with its first seed, what its row is about."""
+    about = {row.name: row.about for row in grid.rows}
+    lines = [*_wrapped(grid.about, "")]
     for entry in found:
         values = entry.job.settings.values()
         said = " ".join(f"{name}={values[name]}" for name in entry.job.settings.explicit)
-        lines.append(f"{entry.state:8} {entry.job}: {said}\n         {entry.folder}")
+        lines += [f"{entry.state:8} {entry.job}: {said}", *_wrapped(about.pop(entry.job.row, ""), f"{'':9}")]
+        lines.append(f"{'':9}{entry.folder}")
     return "\n".join(lines)
+
+
+def halt(found: Iterable[Entry]) -> str:
+    """What to say when a grid was stopped: how many runs are done, how many part-way."""
+    found = list(found)
+    part = sum(entry.state != "done" and entry.share > 0 for entry in found)
+    done = sum(entry.state == "done" for entry in found)
+    return f"stopped: {done} of {len(found)} runs are done, {part} part-way; the same command goes on"
+
+
+def query(jobs: Iterable[Job]) -> str:
+    """The command that shows what jobs scored: `picie results` with the data set, the recipe, and whatever else was
+    given that all of them share, but for their seeds and the places of this machine."""
+    first, *others = [job.settings for job in jobs]
+    names = {"dataset", "recipe", *first.explicit} - records.MACHINE - {"seed"}
+    values = {name: getattr(first, name) for name in Settings.model_fields if name in names}
+    shared = {name: v for name, v in values.items() if all(getattr(other, name) == v for other in others)}
+    return shlex.join(["picie", "results", *(word for n, v in shared.items() for word in ("-p", f"{n}={text(v)}"))])
 
 
 def duration(seconds: float) -> str:
@@ -132,6 +156,10 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _wrapped(about: str, indent: str) -> list[str]:
+    return textwrap.wrap(about, 110, initial_indent=indent, subsequent_indent=indent)
 
 
 def _entry(job: Job, folder: Path) -> Entry:

@@ -1,6 +1,6 @@
 """A grid file: rows of settings and seeds, read and checked whole before anything starts."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ import yaml
 from picie_core import network, places, records, suggestions
 from picie_core.datasets import DataError
 from picie_core.errors import WorkbookError
+from picie_core.grid import seeds as numbers
 from picie_core.methods import METHODS
-from picie_core.settings import TAUGHT, Settings, SettingsError, parse
+from picie_core.settings import TAUGHT, Settings, SettingsError, parse, text
 from picie_core.tables import published
 from picie_core.training import run_folder, splits
 
@@ -103,7 +104,7 @@ def find(name: str) -> Path:
 def read(
     file: Path, extra: Mapping[str, Any] | None = None, seeds: str | None = None, only: Collection[str] = ()
 ) -> Grid:
-    """A grid file, checked: names, values, what goes together, duplicates, published keys, seeds.
+    """A grid file, its rows checked: names, values, what goes together, duplicates, published keys, seeds.
 
     The file is YAML: `title`, `about`, `base` (settings of every row), `seeds` (`[1, 2, 3]` or `1-10`) and `rows`, each
     with `name`, `settings`, and perhaps `about`, `seeds` and `published` (see `Row`).
@@ -112,7 +113,7 @@ def read(
         file: to read.
         extra: settings above the file's base and below what makes a row (a data set and its place, say).
         seeds: in place of the file's.
-        only: the names of the rows to keep; none: all.
+        only: the names of the rows to keep, and to check; none: all.
 
     Raises:
         GridError: everything that is wrong, at once.
@@ -124,31 +125,54 @@ def read(
     if not isinstance(entries, list) or not entries:
         raise GridError(f"{file}: `rows` holds no list of rows, each with a name and settings")
     base, above = _settings(content.get("base") or {}, "base", problems), dict(extra or {})
-    rows: dict[str, Row] = {}
+    rows: dict[str, Row | None] = {}  # None: not asked for
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
             problems.append(f"row {number}: expected a mapping with a name, got {entry!r}")
             continue
-        name = entry["name"]
+        name, where = entry["name"], f"row {entry['name']!r}"
+        if name in rows:
+            problems.append(f"row {number}: there is another {where}: give each a name of its own")
+            continue
+        rows[name] = None
+        if only and name not in only:
+            continue
         problems += [
-            f"row {name!r}: {field!r} is no part of a row: {_nearest(field, ROW_FIELDS)}"
+            f"{where}: {field!r} is no part of a row: {_nearest(field, ROW_FIELDS)}"
             for field in entry
             if field not in ROW_FIELDS
         ]
-        if name in rows:
-            problems.append(f"row {number}: there is another row {name!r}: give each a name of its own")
-            continue
-        own = _settings(entry.get("settings") or {}, f"row {name!r}", problems)
-        numbers = _seeds(seeds or entry.get("seeds", content.get("seeds")), f"row {name!r}", problems)
-        key = _published(entry.get("published"), f"row {name!r}", problems)
-        rows[name] = Row(name, str(entry.get("about", "")), base | above | own, numbers, key)
+        own = _settings(entry.get("settings") or {}, where, problems)
+        if seeds is not None:
+            found = numbers.read(seeds, f"--seeds {seeds}", problems)
+        elif "seeds" in entry:
+            found = numbers.read(entry["seeds"], f"{where}: seeds = {entry['seeds']!r}", problems)
+        else:
+            found = numbers.read(content.get("seeds"), f"seeds = {content.get('seeds')!r}", problems)
+        key = _published(entry.get("published"), where, problems)
+        rows[name] = Row(name, str(entry.get("about", "")), base | above | own, found, key)
     problems += [f"there is no row {name!r}: {_nearest(name, rows)}" for name in only if name not in rows]
+    kept = tuple(filter(None, rows.values()))
     if not problems:
-        problems += _conflicts(rows.values())
+        problems += _conflicts(kept)
     if problems:
         raise GridError(_listed(file, problems))
-    kept = tuple(row for row in rows.values() if not only or row.name in only)
     return Grid(file, str(content.get("title", file.stem)), str(content.get("about", "")), kept)
+
+
+def refuse_beaten(grid: Grid, given: Mapping[str, Any]) -> None:
+    """Raise a `GridError` for settings given for all rows where some have another value of their own, which would stand
+    above them. (Notebooks, which look runs up, give the same settings to grids with and without such rows.)"""
+    problems = []
+    for name, value in given.items():
+        own = [f"{row.name!r} ({text(row.settings[name])})" for row in grid.rows if row.settings[name] != value]
+        if own:
+            problems.append(
+                f"-p {name}={text(value)} does not change rows with a value of their own: {', '.join(own)}. Leave it "
+                "out, choose other rows with --only, or change a copy of the file"
+            )
+    if problems:
+        raise GridError(_listed(grid.file, problems))
 
 
 def refuse_fresh(given: Mapping[str, Any]) -> None:
@@ -189,7 +213,7 @@ def prepare(grid: Grid) -> dict[Job, Path]:
             problems.setdefault(str(error), []).append(job.row)
     if problems:
         raise GridError(
-            _listed(grid.file, [f"{', '.join(dict.fromkeys(rows))}: {text}" for text, rows in problems.items()])
+            _listed(grid.file, [f"{', '.join(dict.fromkeys(rows))}: {why}" for why, rows in problems.items()])
         )
     return folders
 
@@ -215,34 +239,10 @@ def _settings(given: Any, where: str, problems: list[str]) -> dict[str, Any]:
                 raise SettingsError("seed: a grid's seeds stand in `seeds`")
             refuse_fresh({name: value})
             # YAML reads 1e-3 as a text, and `parse` knows unknown names
-            found[name] = parse(name, value if isinstance(value, str) else _text(value))
+            found[name] = parse(name, text(value))
         except SettingsError as error:
             problems.append(f"{where}: {error}")
     return found
-
-
-def _text(value: Any) -> str:
-    return "none" if value is None else str(value)
-
-
-def _seeds(given: Any, where: str, problems: list[str]) -> tuple[int, ...]:
-    """`[1, 2, 3]`, `3`, `"1-10"` or `"1-3, 7"`."""
-    try:
-        numbers = [] if given is None else [given] if isinstance(given, int) else list(_numbers(given))
-    except (TypeError, ValueError):
-        problems.append(f"{where}: seeds = {given!r}: expected numbers such as [1, 2, 3] or 1-10")
-        return ()
-    if not numbers:
-        problems.append(f"{where}: no seeds: give `seeds: [1, 2, 3]` or `seeds: 1-10`, for the row or for the grid")
-    if len(set(numbers)) < len(numbers):
-        problems.append(f"{where}: seeds = {given!r} names a seed twice")
-    return tuple(sorted(set(numbers)))
-
-
-def _numbers(given: Any) -> Iterator[int]:
-    for part in given.split(",") if isinstance(given, str) else given:
-        first, sign, last = str(part).partition("-")
-        yield from range(int(first), int(last) + 1) if sign else [int(first)]
 
 
 def _published(given: Any, where: str, problems: list[str]) -> Mapping[str, str] | None:

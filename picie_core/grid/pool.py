@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from picie_core.grid.job import RUNS_AT_MOST, Failure, Process, note, order
@@ -10,8 +10,18 @@ from picie_core.grid.plan import GridError, Job
 
 POLL_SECONDS = 0.2
 
-Told = Callable[[Job, Failure | None], None]
-"""Called when a job is over: with why it failed, or None when it is done."""
+
+class Watch:
+    """Is told what becomes of jobs; this one does nothing about it."""
+
+    def started(self, job: Job) -> None:
+        """Its process is there; again, when it died and is started anew."""
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        """A job is over: why it failed, or None when it is done."""
+
+    def stopping(self) -> None:
+        """What runs is about to be ended, which takes seconds, for Ctrl-C or an error."""
 
 
 def slots(jobs: Collection[Job], workers: int | None, gpus: str | None) -> list[str | None]:
@@ -54,7 +64,7 @@ def crowded(jobs: Collection[Job], slots: Sequence[str | None]) -> str:
     )
 
 
-def work(jobs: Mapping[Job, Path], slots: Sequence[str | None], told: Told) -> None:
+def work(jobs: Mapping[Job, Path], slots: Sequence[str | None], watch: Watch) -> None:
     """Run the jobs, one in each slot at a time, until all are over.
 
     A job whose process died is started again, at most `RUNS_AT_MOST` times in all; a job that failed is not, and the
@@ -64,7 +74,7 @@ def work(jobs: Mapping[Job, Path], slots: Sequence[str | None], told: Told) -> N
     Args:
         jobs: the jobs and their run folders, in the order in which they are started.
         slots: a slot for each worker: the graphics card it uses, or None.
-        told: see `Told`.
+        watch: is told of them.
     """
     waiting = list(jobs.items())
     starts = dict.fromkeys(jobs, 0)
@@ -76,6 +86,7 @@ def work(jobs: Mapping[Job, Path], slots: Sequence[str | None], told: Told) -> N
                 slot = free.pop(0)
                 starts[job] += 1
                 running[job] = (Process(order(job, folder), slot), slot)
+                watch.started(job)
             time.sleep(POLL_SECONDS)
             for job, (process, slot) in list(running.items()):
                 if process.running():
@@ -88,7 +99,11 @@ def work(jobs: Mapping[Job, Path], slots: Sequence[str | None], told: Told) -> N
                     continue
                 if failure:
                     note(jobs[job], failure)
-                told(job, failure)
+                watch.ended(job, failure)
     finally:
+        if running:
+            watch.stopping()
+        for process, _ in running.values():
+            process.release()  # all of them at once
         for process, _ in running.values():
             process.stop()

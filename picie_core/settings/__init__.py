@@ -17,7 +17,7 @@ from picie_core.settings import combinations, knobs, recipes
 from picie_core.settings.fields import METHODS, STUDENT, TAUGHT, Fields
 from picie_core.settings.knobs import SettingsError
 
-__all__ = ["METHODS", "TAUGHT", "Settings", "SettingsError", "parse"]
+__all__ = ["METHODS", "TAUGHT", "Settings", "SettingsError", "parse", "text"]
 
 
 class Settings(Fields):
@@ -31,10 +31,8 @@ class Settings(Fields):
         unknown = [name for name in values if name not in fields]
         if unknown:
             raise SettingsError("\n".join(knobs.unknown(name, fields) for name in unknown))
-        if (dataset := str(values.get("dataset", fields["dataset"].default))) not in recipes.DATASETS:
-            raise SettingsError(f"dataset = {dataset!r}: {suggestions.nearest(dataset, recipes.DATASETS)}")
-        if (method := str(values.get("method", fields["method"].default))) not in METHODS:
-            raise SettingsError(f"method = {method!r}: {suggestions.nearest(method, METHODS)}")
+        for name, value in values.items():
+            _check_name(name, value)
         merged, sources = recipes.resolve(values, {name: field.default for name, field in fields.items()})
         try:
             super().__init__(**merged)
@@ -147,6 +145,11 @@ class Settings(Fields):
         return settings
 
 
+def text(value: Any) -> str:
+    """A setting's value as a command line has it: what `parse` reads."""
+    return str(value).lower() if isinstance(value, bool | None) else str(value)
+
+
 def parse(name: str, text: str) -> Any:
     """A command line's text as the setting's type: `parse("learning_rate", "1e-3") == 0.001`.
 
@@ -159,6 +162,15 @@ def parse(name: str, text: str) -> Any:
     nothing = text.strip().lower() in ("none", "null", "") and type(None) in get_args(field.annotation)
     try:
         kind: Any = cast(Any, Annotated)[field.annotation, field]
-        return TypeAdapter(kind).validate_python(None if nothing else text.strip())
+        value = TypeAdapter(kind).validate_python(None if nothing else text.strip())
     except ValidationError as error:
         raise SettingsError("\n".join(knobs.wrong(name, field, e, "explicit") for e in error.errors())) from None
+    _check_name(name, value)
+    return value
+
+
+def _check_name(name: str, value: Any) -> None:
+    """Raise a `SettingsError` for a data set or a method that there is not."""
+    known = {"dataset": recipes.DATASETS, "method": METHODS}.get(name)
+    if known is not None and str(value) not in known:
+        raise SettingsError(f"{name} = {str(value)!r}: {suggestions.nearest(str(value), known)}")

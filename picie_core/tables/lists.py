@@ -9,7 +9,7 @@ import pandas as pd
 from picie_core import places, records
 from picie_core.errors import WorkbookError
 from picie_core.records import MACHINE, Run
-from picie_core.settings import Settings, SettingsError, parse
+from picie_core.settings import Settings, SettingsError, parse, text
 from picie_core.tables import NAMES, JoinError
 
 LISTED = ("dataset", "method", "recipe", "seed", "scored", "accuracy", "mIoU", "seconds", "commit", "digest", "command")
@@ -100,7 +100,7 @@ def command(settings: Settings) -> str:
     """The command line that makes a run of these settings; `DIR` stands for the folder of the data."""
     given = {name: settings.values()[name] for name in settings.explicit if name not in MACHINE}
     given |= {"data_root": "DIR"} if settings.data_root else {}
-    return " ".join(["picie run 00 -p overrides={}", *(f"-p {n}={_plain(v)}" for n, v in sorted(given.items()))])
+    return " ".join(["picie run 00 -p overrides={}", *(f"-p {n}={text(v)}" for n, v in sorted(given.items()))])
 
 
 def settings_of(table: pd.DataFrame) -> list[Settings]:
@@ -114,7 +114,7 @@ def settings_of(table: pd.DataFrame) -> list[Settings]:
     for dataset, seed, digest, given in table[columns].itertuples(index=False):
         start, *pairs = (part.partition("=") for part in str(given).split(" -p "))
         try:
-            settings = Settings(**{name: parse(name, text) for name, _, text in pairs if name != "overrides"})
+            settings = Settings(**{name: parse(name, value) for name, _, value in pairs if name != "overrides"})
             if (settings.dataset, settings.seed) != (dataset, int(seed)) or start[0] != "picie run 00":
                 raise ValueError(f"that is no `picie run 00` of {dataset}, seed {seed}")
         except (SettingsError, ValueError) as error:
@@ -183,7 +183,3 @@ def _machine(environment: Mapping[str, Any]) -> dict[str, str]:
     cpu = f"{environment['machine']}, {environment['cpu_capability']}"
     versions = f"torch {environment['packages']['torch']}, python {environment['python']}"
     return {"versions": versions, "device": environment["gpu"] or cpu}
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool | None) else f"{value}"

@@ -4,12 +4,14 @@ import json
 import resource
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from picie_core import devices
+from picie_core.settings import Settings
 
 
 def test_environment_says_what_made_the_numbers():
@@ -42,3 +44,18 @@ def test_where_the_system_does_not_say_the_peak_is_that_of_getrusage(tmp_path, m
     unit = 1 if sys.platform == "darwin" else 1024
     expected = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
     assert devices.peak_memory(torch.device("cpu"))["peak_memory_mb"] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize(("ranks", "each"), [(0, 5), (2, 2), (8, 1)])
+def test_the_ranks_of_a_machine_share_its_threads(monkeypatch, ranks, each):
+    import lightning_fabric
+
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setattr(devices.faiss, "omp_set_num_threads", asked.append)
+    monkeypatch.setattr(lightning_fabric, "Fabric", lambda **given: SimpleNamespace(launch=lambda: None, **given))
+    monkeypatch.setattr(devices.dist, "is_torchelastic_launched", lambda: bool(ranks))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+    monkeypatch.setenv("WORLD_SIZE", str(3 * ranks))  # on three machines
+    devices.make_fabric(Settings(threads=5, device="cpu", pretrained=False))
+    assert asked == [each, each]

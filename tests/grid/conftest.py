@@ -29,7 +29,7 @@ def grid_file(tmp_path):
 @pytest.fixture
 def stub(tmp_path, monkeypatch):
     """Jobs are stubs: seed 90 fails, 91 always dies, 92 dies once, 93 takes two minutes, 95 fails with its
-    folder in the message; the others take no time."""
+    folder in the message, 96 takes two minutes and does not mind its leash; the others take no time."""
     script = tmp_path / "stub.py"
     script.write_text(STUB)
     monkeypatch.setattr(job, "COMMAND", [sys.executable, str(script)])

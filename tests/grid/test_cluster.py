@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from grid_stubs import starts
+from children import gone, wait_for
+from grid_stubs import Leaves, Noted, starts
 
 from picie_core import records
 from picie_core.grid import cluster, plan
@@ -32,11 +33,11 @@ def prepared(grid_file, stub):
 
 def work(scheduler, stub, folders):
     """Run on the scheduler's workers, where jobs are stubs too."""
-    told = {}
+    noted = Noted()
     with cluster.connect(scheduler.scheduler_address) as client:
         client.run(use_stub, str(stub))
-        cluster.work(client, folders, lambda job, failure: told.update({job.settings.seed: failure}))
-    return told
+        cluster.work(client, folders, noted)
+    return noted
 
 
 def use_stub(script):
@@ -50,12 +51,42 @@ def use_stub(script):
 @pytest.mark.slow
 def test_jobs_are_done_fail_and_die_as_on_one_machine(scheduler, prepared, stub):
     folders = prepared(1, 2, 90, 91, 92)
-    told = work(scheduler, stub, folders)
-    assert {seed: failure and failure.reason for seed, failure in told.items()} == {
+    noted = work(scheduler, stub, folders)
+    assert {seed: failure and failure.reason for seed, failure in noted.over.items()} == {
         1: None, 2: None, 92: None, 90: "ValueError: no", 91: "its process died (signal 9): it said nothing",
     }  # fmt: skip
     assert [records.is_done(folder) for folder in folders.values()] == [True, True, False, False, True]
     assert [len(starts(folder)) for folder in folders.values()] == [1, 1, 1, 3, 2]
+    assert sorted(noted.began) == [1, 2, 90, 91, 91, 91, 92, 92]
+    assert noted.stopped == 0
+
+
+def test_leaving_early_ends_what_runs_and_starts_no_more(scheduler, prepared, stub):
+    folders = prepared(1, 93, *range(100, 120))
+    slow, *waiting = list(folders.values())[1:]
+    with cluster.connect(scheduler.scheduler_address) as client:
+        client.run(use_stub, str(stub))
+        with pytest.raises(KeyboardInterrupt):
+            cluster.work(client, folders, leaves := Slow(slow))
+        process = int(starts(slow)[0].split()[0])
+        assert leaves.stopped == 1
+        wait_for(lambda: gone(process), 20)
+        wait_for(lambda: not any(client.processing().values()), 20)
+        begun = [bool(starts(folder)) for folder in waiting]
+    assert not records.is_done(slow)
+    assert not all(begun)
+
+
+class Slow(Leaves):
+    """Leaves when a certain job has begun."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def ended(self, job, failure):
+        wait_for(lambda: starts(self.folder), 20)
+        super().ended(job, failure)
 
 
 @pytest.mark.parametrize(("address", "why"), [("tcp://127.0.0.1:9", r"\(Timed out .*"), ("head", r"\(missing port")])
@@ -118,14 +149,15 @@ def test_a_killed_workers_job_is_done_by_another(scheduler, prepared, stub):
     with cluster.connect(scheduler.scheduler_address) as client:
         client.run(use_stub, str(stub))
 
-        def told(job, failure):
-            assert failure is None
-            if job.settings.seed == 1:  # the other worker waits for the slow stub
-                (slow / "fast").touch()
-                killed.append(worker_of(client))
-                os.kill(killed[0], signal.SIGKILL)
+        class Kills(Noted):
+            def ended(self, job, failure):
+                assert failure is None
+                if job.settings.seed == 1:  # the other worker waits for the slow stub
+                    (slow / "fast").touch()
+                    killed.append(worker_of(client))
+                    os.kill(killed[0], signal.SIGKILL)
 
-        cluster.work(client, folders, told)
+        cluster.work(client, folders, Kills())
     assert killed
     assert len(starts(slow)) == 2
     assert records.is_done(slow)

@@ -5,6 +5,7 @@ import json
 import pytest
 from filelock import FileLock
 
+from picie_core import options
 from picie_core.grid import ledger, plan
 from picie_core.grid.job import FAILURE, Failure, note
 
@@ -35,6 +36,13 @@ def test_the_states(folders, held):
     assert [round(entry.share, 2) for entry in found] == [1, 0.33, 0, 0]
     assert [entry.seconds for entry in found] == [30, 12, 0, 0]
     assert found[2].reason == "ValueError: no"
+
+
+def test_more_rows_than_epochs_are_all_of_them(folders):
+    """A run may have been trained for longer than its settings now say it is to be."""
+    running = list(folders.values())[1]
+    (running / "progress.csv").write_text("epoch,seconds\n0,12.0\n1,12.0\n2,12.0\n3,12.0\n")
+    assert ledger.entries(folders)[1].share == 1
 
 
 def test_what_to_open_of_a_failed_run_is_there(folders):
@@ -148,11 +156,43 @@ def test_the_report(folders, held):
     assert lines[4:] == ["1 done, 1 running, 1 failed, 1 waiting", "time left: about 44 s with 2 workers"]
 
 
-def test_the_preview_names_settings_and_folder(folders):
-    text = ledger.preview(ledger.entries(folders))
+def test_the_preview_names_settings_and_folder(folders, grid_file):
+    text = ledger.preview(plan.read(grid_file({"a": {}})), ledger.entries(folders))
     assert "waiting  a, seed 4: " in text
     assert text.count("image_size=32") == 4
     assert all(str(folder) in text for folder in folders.values())
+
+
+def test_the_preview_says_what_the_grid_and_once_what_a_row_is_about(folders, grid_file):
+    grid = plan.read(grid_file([{"name": "a", "about": "row " * 50}], about="grid " * 50))
+    lines = ledger.preview(grid, ledger.entries(folders)).splitlines()
+    assert " ".join(lines[:3]).split() == ["grid"] * 50
+    assert lines[3].startswith("done     a, seed 1: ")
+    assert " ".join(lines[4:6]).split() == ["row"] * 50
+    assert lines[4].startswith(" " * 9 + "row")
+    assert len(lines) == 3 + 4 * 2 + 2
+    assert max(map(len, lines[:3] + lines[4:6])) <= 110
+
+
+def test_what_is_left_when_a_grid_was_stopped(folders):
+    said = ledger.halt(ledger.entries(folders))
+    assert said == "stopped: 1 of 4 runs are done, 1 part-way; the same command goes on"
+
+
+def test_the_results_of_a_grid_are_asked_for_by_what_its_jobs_share(grid_file, tmp_path):
+    given = {"recipe": "paper", "device": "cpu", "epochs": 2, "data_root": tmp_path}
+    file = grid_file({"a": {"epochs": 2, "pretrained": False}, "b": {"epochs": 2, "balance": "none"}}, (1, 2))
+    jobs = plan.read(file, given).jobs()
+    words = ledger.query(jobs).split()
+    shared = words[3::2]
+    assert (words[:3], set(words[2::2])) == (["picie", "results", "-p"], {"-p"})
+    assert {"dataset=scenes", "recipe=paper", "epochs=2", "pretrained=false", "image_size=32"} <= set(shared)
+    assert not [word for word in shared if word.startswith(("seed=", "balance=", "device=", "data_root="))]
+    asked = options.matches(shared)
+    assert all(asked(job.settings) for job in jobs)
+    (alone,) = plan.read(file, given, "1", ["b"]).jobs()
+    asked = options.matches(ledger.query([alone]).split()[3::2])
+    assert [asked(job.settings) for job in jobs] == [False, True, False, True]  # of any seed
 
 
 @pytest.mark.parametrize(

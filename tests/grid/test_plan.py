@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 from tiny_runs import TINY
 
-from picie_core import places
+from picie_core import options, places
 from picie_core.grid import plan
 from picie_core.grid.plan import GridError, find, read
 
-GRIDS = sorted((Path(__file__).parents[2] / "notebooks" / "grids").glob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+GRIDS = sorted((ROOT / "notebooks" / "grids").glob("*.yaml"))
 
 
 def test_rows_stand_on_the_callers_settings_and_those_on_the_base(grid_file):
@@ -51,6 +52,32 @@ def test_only_some_rows(grid_file):
         read(file, only=["c"])
 
 
+def test_a_rows_name_is_suggested_in_its_own_case_and_names_with_commas_are_quoted(grid_file):
+    file = grid_file({"PiCIE": {}, "PiCIE, late": {"epochs": 1}})
+    with pytest.raises(GridError, match=r"no row 'Picie': did you mean 'PiCIE'\? Known: 'PiCIE', 'PiCIE, late'"):
+        read(file, only=["Picie"])
+
+
+def test_rows_that_are_not_asked_for_are_not_checked(grid_file):
+    """With 4 clusters more, row a would overcluster with too few, and be refused."""
+    file = grid_file([{"name": "a", "settings": {"num_overclusters": 8}}, {"name": "b"}, {"name": "c", "seeds": "x"}])
+    assert [row.name for row in read(file, {"num_clusters": 9}, only=["b"]).rows] == ["b"]
+    with pytest.raises(GridError, match="row 'a': num_overclusters = 8"):
+        read(file, {"num_clusters": 9}, only=["a"])
+
+
+def test_a_value_that_a_rows_own_stands_above_is_refused_where_it_differs(grid_file):
+    grid = read(grid_file({"a": {"epochs": 2}, "b": {"method": "rgb"}}), {"epochs": 2, "photometric": False})
+    plan.refuse_beaten(grid, {"epochs": 2, "photometric": False})
+    with pytest.raises(GridError) as caught:
+        plan.refuse_beaten(read(grid.file, given := {"epochs": 4, "method": "picie"}), given)
+    assert str(caught.value).splitlines()[1:] == [
+        f"- -p {given} does not change rows with a value of their own: {row}. Leave it out, choose other rows with "
+        "--only, or change a copy of the file"
+        for given, row in (("epochs=4", "'a' (2)"), ("method=picie", "'b' (rgb)"))
+    ]
+
+
 def test_every_mistake_is_told_at_once(grid_file):
     rows = [
         {"name": "typo", "settings": {"learning_rat": 1}},
@@ -79,7 +106,7 @@ def test_every_mistake_is_told_at_once(grid_file):
         r"row 'value': epochs = .*>= 0",
         r"row 'twice': seed: a grid's seeds stand in `seeds`",
         r"row 4: there is another row 'twice'",
-        r"row 'seeds': no seeds: give `seeds",
+        r"row 'seeds': seeds = \[\]: expected numbers",
         r"row 'words': seeds = 'one': expected numbers",
         r"row 'again': .*names a seed twice",
         r"row 'part': 'setings' is no part of a row: did you mean 'settings'\?",
@@ -96,9 +123,23 @@ def test_every_mistake_is_told_at_once(grid_file):
     assert len(lines) == 1 + len(expected)
 
 
-def test_no_seeds_at_all(grid_file):
-    with pytest.raises(GridError, match="row 'a': no seeds"):
-        read(grid_file({"a": {}}, seeds=()))
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "no seeds: give `seeds: 1-10` for the grid or for every row, or --seeds 1-10"),
+        ("2-1", "--seeds 2-1: expected numbers from low to high, such as 1-10 or 1,2,5"),
+        ("1,3-2", "--seeds 1,3-2: expected numbers from low to high, such as 1-10 or 1,2,5"),
+        ("a", "--seeds a: expected numbers from low to high, such as 1-10 or 1,2,5"),
+        ("", "--seeds : expected numbers from low to high, such as 1-10 or 1,2,5"),
+        ("1,1", "--seeds 1,1 names a seed twice"),
+    ],
+)
+def test_seeds_that_are_none_are_told_once_and_where_they_stand(tmp_path, given, said):
+    file = tmp_path / "g.yaml"
+    file.write_text("rows: [{name: a}, {name: b, settings: {epochs: 1}}]")
+    with pytest.raises(GridError) as caught:
+        read(file, seeds=given)
+    assert str(caught.value).splitlines()[1:] == [f"- {said}"]
 
 
 def test_values_that_do_not_go_together_and_one_run_under_two_names(grid_file):
@@ -151,6 +192,28 @@ def test_the_workbooks_grids_are_right(file, tmp_path):
 
 def test_there_are_grids():
     assert GRIDS
+
+
+def documented():
+    """Every `picie grid NAME ... -p ...` (or `NAME -p ...`) of the pages and notebooks: grid, and what is given."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md", *ROOT.glob("notebooks/*.ipynb")]
+    found = set()
+    for page in pages:
+        for name, rest in re.findall(r"(?:picie grid |`)(\w+)([^`\n]*)", page.read_text(encoding="utf-8")):
+            for grid in ("recipes", "table1", "table5", "table6") if name == "GRID" else (name,):  # README's table
+                if (ROOT / "notebooks" / "grids" / f"{grid}.yaml").exists():
+                    found.add((grid, tuple(re.findall(r"-p (\w+=[^\s\\]+)", rest))))
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("name", "given"), documented(), ids=str)
+def test_what_the_pages_tell_to_type_is_not_refused(name, given):
+    values = options.settings(list(given))
+    plan.refuse_beaten(read(find(name), values), values)
+
+
+def test_pages_tell_of_grids():
+    assert {"table1", "table7", "comus_table5", "comus_table10", "differences"} <= {name for name, _ in documented()}
 
 
 # -- data

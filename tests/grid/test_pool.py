@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from children import gone, wait_for
-from grid_stubs import starts
+from grid_stubs import Leaves, Noted, starts
 
 from picie_core import files, records
+from picie_core.grid import job as one
 from picie_core.grid import ledger, plan, pool
 from picie_core.grid.job import FAILURE, RUNS_AT_MOST, Process, order
 from picie_core.grid.plan import GridError
@@ -27,9 +29,10 @@ def prepared(grid_file, stub):
 
 
 def work(folders, slots=(None, None)):
-    told = {}
-    pool.work(folders, slots, lambda job, failure: told.update({job.settings.seed: failure}))
-    return told
+    noted = Noted()
+    pool.work(folders, slots, noted)
+    assert noted.stopped == 0
+    return noted.over
 
 
 def test_every_job_is_done_with_the_threads_of_its_settings(prepared):
@@ -59,6 +62,12 @@ def test_a_job_that_died_is_started_again(prepared):
     folders = prepared(92)
     assert work(folders) == {92: None}
     assert len(starts(folders.popitem()[1])) == 2
+
+
+def test_a_job_that_died_comes_before_those_that_wait(prepared):
+    noted = Noted()
+    pool.work(dict(reversed(prepared(1, 2, 92).items())), (None,), noted)
+    assert noted.began == [92, 92, 2, 1]
 
 
 def test_a_job_that_always_dies_is_given_up(prepared):
@@ -128,12 +137,45 @@ def test_leaving_early_ends_every_process(prepared):
     folders = prepared(93, 94)
     slow = next(iter(folders.values()))
 
-    def told(job, failure):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        pool.work(folders, (None, None), told)
+        pool.work(folders, (None, None), leaves := Leaves())
+    assert (leaves.began, leaves.stopped) == ([93, 94], 1)
     assert gone(int(starts(slow)[0].split()[0]))
+
+
+def test_every_leash_is_let_go_before_the_first_end_is_waited_for(prepared, monkeypatch):
+    calls = []
+
+    class Noting(Process):
+        def release(self):
+            calls.append("release")
+            super().release()
+
+        def stop(self):
+            calls.append("stop")
+            super().stop()
+
+    class Second(Noted):
+        def started(self, job):
+            if job.settings.seed == 94:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "Process", Noting)
+    with pytest.raises(KeyboardInterrupt):
+        pool.work(prepared(93, 94), (None, None), Second())
+    assert calls[:3] == ["release", "release", "stop"]
+    assert calls.count("stop") == 2
+
+
+def test_a_process_that_does_not_mind_its_leash_is_killed(prepared, monkeypatch):
+    monkeypatch.setattr(one, "GRACE_SECONDS", 0.5)
+    ((job, folder),) = prepared(96).items()
+    process = Process(order(job, folder))
+    wait_for(lambda: starts(folder))
+    began = time.monotonic()
+    process.stop()
+    assert time.monotonic() - began < 20  # by itself it takes two minutes
+    assert gone(int(starts(folder)[0].split()[0]))
 
 
 CONTROLLER = """\
@@ -141,7 +183,7 @@ import sys
 from pathlib import Path
 from picie_core.grid import job, plan, pool
 job.COMMAND = [sys.executable, sys.argv[1]]
-pool.work(plan.prepare(plan.read(Path(sys.argv[2]))), [None], lambda *a: None)
+pool.work(plan.prepare(plan.read(Path(sys.argv[2]))), [None], pool.Watch())
 """
 
 
@@ -179,6 +221,14 @@ def test_without_a_number_the_cores_are_shared_out(prepared, monkeypatch):
     assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 2
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 1
+
+
+def test_of_rows_with_different_threads_the_most_count(grid_file, monkeypatch):
+    jobs = plan.read(grid_file({"a": {"threads": 4}, "b": {"epochs": 1, "threads": 2}})).jobs()
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert len(pool.slots(jobs, None, None)) == 2
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert "2 workers with 4 threads each on 6 cores" in pool.crowded(jobs, [None] * 2)
 
 
 def test_jobs_of_several_devices_run_one_at_a_time_and_take_all_cards(prepared, monkeypatch):

@@ -275,7 +275,7 @@ def test_the_failure_that_the_others_followed_from_is_named(failures, said):
 def test_ctrl_c_stops_the_processes(monkeypatch):
     class Interrupted:
         def __init__(self, *args, **kwargs):
-            self.calls = []
+            self.calls, self.environment = [], kwargs["env"]
             made.append(self)
 
         def wait(self, seconds=None):
@@ -289,7 +289,8 @@ def test_ctrl_c_stops_the_processes(monkeypatch):
     made = []
     monkeypatch.setattr(launcher.subprocess, "Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        launcher.launch(Settings(pretrained=False, devices=2))
+        launcher.launch(Settings(pretrained=False, devices=2, threads=5))
+    assert made[0].environment["OMP_NUM_THREADS"] == "2"  # they share the threads from their first import on
     assert made[0].calls == ["wait None", "terminate", f"wait {launcher.GRACE_SECONDS}"]
 
 

@@ -1,0 +1,97 @@
+"""What a person sees of a grid that runs: a bar in a terminal, lines in a log, and what becomes of it at Ctrl-C."""
+
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from picie_core import records
+from picie_core.grid.job import Failure
+from picie_core.grid.plan import Job
+from picie_core.grid.pool import Watch
+
+BAR_SECONDS = 2.0
+LOG_SECONDS = 60.0
+"""How often what is running is told anew, in a terminal and in a log."""
+
+
+class Display(Watch):
+    """Tells on standard error what runs, with how many of its epochs are done, what is done, and what failed.
+
+    Args:
+        folders: every job of the grid, and its run's folder.
+        done: how many of them are done.
+
+    Attributes:
+        failed: the jobs that failed, and why.
+    """
+
+    def __init__(self, folders: Mapping[Job, Path], done: int) -> None:
+        self.failed: dict[Job, Failure] = {}
+        self._folders, self._done = folders, done
+        self._running: dict[Job, None] = {}  # in the order in which they were started
+        self._log = not sys.stderr.isatty()
+        self._bar = tqdm(
+            total=len(folders), initial=done, desc="grid", unit="run", dynamic_ncols=True, disable=self._log
+        )
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep_telling, daemon=True)
+
+    def started(self, job: Job) -> None:
+        """See `Watch`."""
+        self._running[job] = None
+        if self._log:
+            self._say(f"started: {job}")
+        else:
+            self._show()
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        """See `Watch`."""
+        self._running.pop(job, None)
+        if failure:
+            self.failed[job] = failure
+            self._say(f"failed: {job}: {failure.reason}")
+        else:
+            self._done += 1
+            self._bar.update()
+            if self._log:
+                self._say(f"done: {job} ({self._done} of {len(self._folders)} runs)")
+        if not self._log:
+            self._show()
+
+    def stopping(self) -> None:
+        """See `Watch`."""
+        self._say("stopping: each run keeps what its last epoch made; the same command goes on")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._bar.close()
+
+    def _keep_telling(self) -> None:
+        while not self._over.wait(LOG_SECONDS if self._log else BAR_SECONDS):
+            self._show()
+
+    def _show(self) -> None:
+        now = "; ".join(f"{job}{self._epochs(job)}" for job in list(self._running))
+        if not self._log:
+            self._bar.set_postfix_str(now)
+        elif now:
+            self._say(f"running: {now}")
+
+    def _epochs(self, job: Job) -> str:
+        rows = len(records.read_progress(self._folders[job]))
+        return f", {rows} of {job.settings.own_epochs} epochs" if rows else ""
+
+    def _say(self, line: str) -> None:
+        self._bar.write(line, file=sys.stderr)

@@ -1,0 +1,81 @@
+"""`grid.display`: what a person sees of a grid that runs, in a log and in a terminal."""
+
+import io
+import sys
+
+import pytest
+from children import wait_for
+
+from picie_core.grid import display, plan
+from picie_core.grid.display import Display
+from picie_core.grid.job import Failure
+
+
+@pytest.fixture
+def folders(grid_file, tmp_path, monkeypatch):
+    """Three jobs of three epochs."""
+    monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
+    return plan.prepare(plan.read(grid_file({"a": {}}, (1, 2, 3))))
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Standard error as a terminal or a log; what has been written to it."""
+
+    def make(terminal):
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+        monkeypatch.setattr(sys, "stderr", stream)
+        return stream.getvalue
+
+    return make
+
+
+def train(folder, epochs):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "progress.csv").write_text("epoch,seconds\n" + "".join(f"{epoch},1.0\n" for epoch in range(epochs)))
+
+
+def test_a_log_has_a_line_for_each_start_and_end_and_now_and_then_what_runs(folders, shown, monkeypatch):
+    said = shown(terminal=False)
+    monkeypatch.setattr(display, "LOG_SECONDS", 0.05)
+    first, second, third = folders
+    with Display(folders, 0) as seen:
+        seen.started(first)
+        train(folders[first], 2)
+        seen.started(second)
+        wait_for(lambda: "running: a, seed 1, 2 of 3 epochs; a, seed 2\n" in said(), 10)
+        seen.ended(first, None)
+        wait_for(lambda: "running: a, seed 2\n" in said(), 10)
+        seen.ended(second, Failure("ValueError: no", "all of it"))
+        seen.started(third)
+        seen.stopping()
+    lines = [line for line in said().splitlines() if not line.startswith("running")]
+    assert lines == [
+        "started: a, seed 1",
+        "started: a, seed 2",
+        "done: a, seed 1 (1 of 3 runs)",
+        "failed: a, seed 2: ValueError: no",
+        "started: a, seed 3",
+        "stopping: each run keeps what its last epoch made; the same command goes on",
+    ]
+    assert {job: failure.reason for job, failure in seen.failed.items()} == {second: "ValueError: no"}
+
+
+def test_a_terminal_has_a_bar_that_names_what_runs(folders, shown, monkeypatch):
+    said = shown(terminal=True)
+    monkeypatch.setattr(display, "BAR_SECONDS", 0.05)
+    first, second, _ = folders
+    with Display(folders, 1) as seen:
+        seen.started(first)
+        assert "1/3" in said()
+        assert said().rstrip(" \r").endswith(", a, seed 1]")  # at once
+        train(folders[first], 1)
+        wait_for(lambda: "a, seed 1, 1 of 3 epochs]" in said(), 10)
+        seen.ended(first, None)
+        seen.started(second)
+        wait_for(lambda: "2/3" in said() and "a, seed 2]" in said(), 10)
+        seen.ended(second, Failure("ValueError: no", "all of it"))
+    assert "failed: a, seed 2: ValueError: no\n" in said()
+    assert "seed" not in said().split("\r")[-1]
+    assert "started: " not in said()
