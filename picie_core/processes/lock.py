@@ -2,6 +2,8 @@
 
 import _thread
 import logging
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,7 +27,7 @@ def hold(folder: Path) -> Iterator[None]:
     Between hosts, where a shared file system may not carry locks, the file `lease` names its holder, who renews it
     every `BEAT_SECONDS`; one that dies without giving it back is waited for `STALE_SECONDS`. A holder that could not
     renew it for so long (a stalled file system), so that another host may have taken its place, is told and
-    interrupted, as by Ctrl-C.
+    interrupted, as by Ctrl-C (ended, where that is ignored).
 
     Args:
         folder: the run's folder; it is made.
@@ -68,4 +70,7 @@ def _locks(folder: Path) -> list[tuple[BaseFileLock, str]]:
 
 def _lost(loss: LeaseCompromise) -> None:
     log.error("stopping: %s is lost (%s): another host may be writing this run", loss.lock_file, loss.reason)
-    _thread.interrupt_main()
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):  # as of a shell's background jobs
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        _thread.interrupt_main()

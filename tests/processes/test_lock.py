@@ -58,16 +58,19 @@ def hold_and_write(folder, log, name, host=None):
             time.sleep(0.05)
 
 
-def hold_for_ever(folder, ready, host=None):
+def hold_for_ever(folder, ready, host=None, deaf=False):
     with held_on(folder, host):
+        if deaf:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         ready.set()
         for _ in range(600):
             time.sleep(0.1)
 
 
 def held_on(folder, host):
-    """For a process of its own, `hold` with the short waits; on another host, if one is named, with a file system
-    that carries no locks: what a host locks reaches no other one."""
+    """For a process of its own, which Ctrl-C reaches, `hold` with the short waits; on another host, if one is named,
+    with a file system that carries no locks: what a host locks reaches no other one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell starts in the background
     for name, seconds in TIMES.items():
         setattr(lock, name, seconds)
     if host:
@@ -76,10 +79,10 @@ def held_on(folder, host):
     return lock.hold(folder)
 
 
-def started(folder, host=None):
-    """A process that holds the folder."""
+def started(folder, host=None, deaf=False):
+    """A process that holds the folder; deaf to Ctrl-C."""
     ready = PROCESSES.Event()
-    process = PROCESSES.Process(target=hold_for_ever, args=(folder, ready, host))
+    process = PROCESSES.Process(target=hold_for_ever, args=(folder, ready, host, deaf))
     process.start()
     assert ready.wait(20)
     return process
@@ -187,11 +190,12 @@ def test_what_a_dying_holder_left_half_written_is_nobodys(tmp_path):
     assert Waiter(tmp_path).inside.wait(5)
 
 
-def test_a_holder_whose_lease_is_gone_is_stopped(tmp_path):
-    process = started(tmp_path)
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_holder_whose_lease_is_gone_is_stopped(tmp_path, deaf):
+    process = started(tmp_path, deaf=deaf)
     (tmp_path / "lease").unlink()
     process.join(10)
-    assert process.exitcode == 1  # KeyboardInterrupt, long before its minute is over
+    assert process.exitcode == (-signal.SIGTERM if deaf else 1)  # 1: KeyboardInterrupt; long before its minute is over
 
 
 def test_several_beats_fit_into_the_stale_age():
