@@ -38,10 +38,7 @@ def hold(folder: Path) -> Iterator[None]:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                log.warning(
-                    "waiting for %s, which another process %s is writing (if none does, delete the file %s)",
-                    folder, whose, lock.lock_file,
-                )  # fmt: skip
+                log.warning("waiting for %s, which another process %s", folder, whose)
                 lock.acquire(poll_interval=POLL_SECONDS)
             held.callback(lock.release)
         yield
@@ -65,7 +62,8 @@ def _locks(folder: Path) -> list[tuple[BaseFileLock, str]]:
     lease = SoftFileLease(
         folder / "lease", lease_duration=STALE_SECONDS, heartbeat_interval=BEAT_SECONDS, on_compromise=_lost
     )
-    return [(FileLock(folder / "lock"), "of this host"), (lease, "of another host")]
+    elsewhere = f"of another host is writing (if none does, delete the file {lease.lock_file})"
+    return [(FileLock(folder / "lock"), "of this host is writing"), (lease, elsewhere)]
 
 
 def _lost(loss: LeaseCompromise) -> None:

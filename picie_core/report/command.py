@@ -22,5 +22,4 @@ def report(
     from picie_core.report import folder
 
     registry.find(dataset)
-
     typer.echo(f"report: {folder.committed() if committed else folder.local(dataset)}")

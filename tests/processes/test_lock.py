@@ -135,7 +135,7 @@ def test_two_holders_of_one_process_wait_for_each_other_and_are_told_once(tmp_pa
         assert not waiter.inside.wait(0.3)
     assert waiter.inside.wait(2)
     (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith(f"waiting for {tmp_path}, which another process of this host is writing (if none does")
+    assert told == f"waiting for {tmp_path}, which another process of this host is writing"  # whose lock ends with it
 
 
 def test_two_folders_do_not_wait_for_each_other(tmp_path):
