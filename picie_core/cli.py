@@ -133,7 +133,7 @@ def demo() -> None:
     """Execute the numbered notebooks on the embedded scenes. Ends with the results and a report of all of them.
 
     \b
-    picie demo          about 20 minutes on 2 cores, no data, no GPU
+    picie demo          22 minutes on 2 cores, no data, no GPU
     """
     from picie_core import execution, files, records, tables
     from picie_core.report import folder as report_folder

@@ -17,19 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from picie_core import files, metrics, records, training
+from picie_core import files, metrics, palettes, training
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
 from picie_core.records import Run
 
 VOID_COLOR = (20, 20, 20)
 NO_IMAGES = "no images"
-
-
-def colors(n: int) -> np.ndarray:
-    """`n` distinct colours, uint8 (n, 3), for clusters that have no class yet."""
-    palette = sns.color_palette("tab20", 20) if n <= 20 else sns.husl_palette(n, s=0.8)
-    return (np.array(palette)[:n] * 255).astype(np.uint8)
 
 
 def paint(indices: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -204,27 +198,19 @@ def spectra(features: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def painted(clusters: np.ndarray, run: Run) -> np.ndarray:
-    """A run's predictions: each cluster in the colour of the class that it goes by (see `records.shown_classes`; the
-    paper's pictures), or in one of its own where the run has no labels to be scored by."""
-    if run.confusion is None or run.classes is None:
-        return paint(clusters, colors(run.settings.predicted_clusters))
-    return paint(records.shown_classes(run.settings, run.confusion)[clusters], run.classes.colors)
-
-
 def compared(runs: Mapping[str, Run], data: Prepared, count: int = 6) -> Figure:
     """Images, what each run makes of them, and the ground truth where there is one (Figure 3).
 
     Args:
-        runs: finished, all on `data`, by the name that stands beside the row. For their colours see `painted`; without
-            labels a colour means nothing from one row to the next.
+        runs: finished, all on `data`, by the name that stands beside the row. For their colours see
+            `palettes.of_run`; without labels a colour means nothing from one row to the next.
         data: the validation split of the runs.
         count: at most so many images, spread evenly over the split.
     """
     chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
     rows = {"image": list(data.images[chosen])}
     for name, run in runs.items():
-        rows[name] = list(painted(training.clusters_of(run, data, chosen), run))
+        rows[name] = list(paint(training.clusters_of(run, data, chosen), palettes.of_run(run)))
     if data.labels is None or data.classes is None:
         return panels(rows, width=1.3)
     rows["ground truth"] = list(paint(data.labels[chosen], data.classes.colors))

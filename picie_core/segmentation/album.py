@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from picie_core import files, training
+from picie_core import files, palettes, training
 from picie_core.datasets.decoding import read_image
 from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Photographs, photographs
 from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
@@ -67,7 +67,7 @@ def segment(
         log.warning("%s: %s", images, unread)
     method, fabric = training.restore(run)
     out.mkdir(parents=True, exist_ok=True)
-    palette = legend.cluster_colors(run)
+    palette = palettes.of_run(run)
     pixels, seen = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
     shown, bad = [], []
     for done, (file, place) in enumerate(zip(photos, places, strict=True), start=1):

@@ -9,17 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from picie_core import records
-from picie_core.classes import distinct_colors
 from picie_core.datasets.problems import DataError
 from picie_core.records import Run
-
-PALETTE = (
-    "#e6194b #3cb44b #ffe119 #4363d8 #f58231 #911eb4 #46f0f0 #f032e6 #bcf60c #fabebe "
-    "#008080 #e6beff #9a6324 #fffac8 #800000 #aaffc3 #808000 #ffd8b1 #000075 #808080"
-).split()
-"""Sasha Trubetskoy's "20 simple, distinct colors" (2017), most distinct first: of the palettes tried, and mixed with a
-black, grey or white photograph as in an overlay, its two nearest are furthest from each other (CIEDE2000: 9.2;
-matplotlib's tab20, which pairs a dark and a light shade of a hue, 8.1; `distinct_colors` 6.7; seaborn's husl 3.5)."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +57,6 @@ def as_csv(rows: Sequence[Cluster]) -> str:
     writer.writerow(["cluster", "name", "share", "pixels", "images", "color"])
     writer.writerows([row.number, row.name, f"{row.share:.3f}", row.pixels, row.images, row.color] for row in rows)
     return stream.getvalue()
-
-
-def palette_of(n: int) -> np.ndarray:
-    """`n` colours for clusters that have no class, uint8 (n, 3): `PALETTE`, then those of `distinct_colors`."""
-    own = np.array([tuple(bytes.fromhex(color[1:])) for color in PALETTE], dtype=np.uint8)
-    return np.concatenate([own, distinct_colors(n)[len(own) :]])[:n]
-
-
-def cluster_colors(run: Run) -> np.ndarray:
-    """A colour for each cluster, uint8 (K, 3): of a scored run that of the class that `cluster_names` calls it by."""
-    palette = palette_of(run.settings.predicted_clusters)
-    if run.confusion is None or run.classes is None:
-        return palette
-    classes = records.shown_classes(run.settings, run.confusion)
-    named = classes >= 0
-    palette[named] = run.classes.colors[classes[named]]
-    return palette
 
 
 def cluster_names(run: Run) -> dict[int, str]:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from picie_core import figures
+from picie_core import palettes
 from picie_core.classes import VOID, ClassTable
 from picie_core.datasets import Prepared
 from picie_core.studies.cells import Cells, Grid
@@ -128,7 +128,7 @@ def gallery(data: Prepared, grid: Grid, table: pd.DataFrame, hits: Hits, side: i
         side: of a patch, in pixels of the split's images.
     """
     k, cells, size = hits.image.shape[1], grid.clusters.shape[1], data.images.shape[1]
-    palette = figures.colors(len(hits.image)) / 255
+    palette = palettes.of_clusters(len(hits.image)) / 255
     figure, axes = plt.subplots(len(table), k + 1, figsize=(2.1 + 1.05 * k, 1.08 * len(table)), squeeze=False,
                                 layout="constrained", width_ratios=[2] + [1] * k)  # fmt: skip
     for row, line in zip(axes, table.to_dict("records"), strict=True):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from picie_core import discovery, evaluation, figures, metrics, training, views
+from picie_core import discovery, evaluation, figures, metrics, palettes, training, views
 from picie_core.classes import VOID, ClassTable
 from picie_core.datasets import Prepared
 from picie_core.datasets.shards import ShardedArray
@@ -198,7 +198,7 @@ def scatter(at: np.ndarray, found: Objects, table: ClassTable) -> Figure:
         table: of the classes.
     """
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.9), layout="constrained")
-    palette = figures.colors(int(found.clusters.max()) + 1)
+    palette = palettes.of_clusters(int(found.clusters.max()) + 1)
     clusters = {k: (f"cluster {k}", _hex(palette[k])) for k in sorted(set(found.clusters.tolist()))}
     classes = {c: (table.names[c], _hex(table.colors[c])) for c in sorted(set(found.classes.tolist()) - {VOID})}
     _dots(axes[0], at, found, found.clusters, clusters)

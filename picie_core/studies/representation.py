@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from picie_core import draws, figures, training
+from picie_core import draws, palettes, training
 from picie_core.classes import VOID
 from picie_core.datasets import Prepared
 from picie_core.records import Run
@@ -85,7 +85,7 @@ def maps(drawn: Mapping[str, tuple[Pixels, np.ndarray]], names: tuple[str, ...],
     figure, axes = plt.subplots(len(drawn), len(columns), figsize=size, squeeze=False, layout="constrained")
     seen: set[int] = set()
     for row, (name, (pixels, at)) in zip(axes, drawn.items(), strict=True):
-        paints = [None, figures.colors(int(pixels.clusters.max()) + 1)[pixels.clusters] / 255, pixels.height]
+        paints = [None, palettes.of_clusters(int(pixels.clusters.max()) + 1)[pixels.clusters] / 255, pixels.height]
         if pixels.classes is not None:
             paints[0] = palette[pixels.classes] / 255
             seen |= set(pixels.classes.tolist())

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from picie_core import evaluation, figures, tables, training
+from picie_core import evaluation, figures, palettes, tables, training
 from picie_core.classes import SCENES, VOID
 
 matplotlib.use("agg")
@@ -63,14 +63,6 @@ def grid(figure):
 # -- colours
 
 
-@pytest.mark.parametrize("n", [1, 2, 12, 20, 21, 27, 100, 256])
-def test_colours_of_clusters_are_distinct_and_none_is_that_of_void(n):
-    palette = figures.colors(n)
-    assert palette.shape == (n, 3)
-    assert palette.dtype == np.uint8
-    assert len({tuple(color) for color in palette} | {DARK}) == n + 1
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.int16])
 def test_paint_gives_each_index_its_colour_and_the_rest_darkness(dtype):
     values = [[0, 1, 2], [3, VOID, 1 if dtype is np.uint8 else -1]]
@@ -82,7 +74,7 @@ def test_paint_gives_each_index_its_colour_and_the_rest_darkness(dtype):
 
 @given(st.integers(1, 400))
 def test_paint_takes_as_many_colours_as_there_are(n):
-    palette = figures.colors(n)
+    palette = palettes.of_clusters(n)
     indices = np.arange(n, dtype=np.uint8 if n <= 256 else np.uint16)
     assert np.array_equal(figures.paint(indices, palette), palette)
     assert figures.paint(np.array([n, -1]), palette).tolist() == [list(DARK)] * 2
@@ -100,22 +92,6 @@ def test_enlarged_maps_have_each_cell_as_a_square():
     assert figures.enlarge(np.zeros((3, 4, 5)), 4).shape == (3, 16, 20)
 
 
-def test_predictions_have_the_colour_of_their_clusters_majority(tiny_run):
-    matrix = np.zeros((12, 4), dtype=int)
-    matrix[3, 0], matrix[5, 0] = 9, 8  # most of cluster 0 is class 3
-    matrix[3, 1] = 1
-    matrix[7, 3] = 2  # cluster 2 was never seen
-    run = dataclasses.replace(tiny_run, confusion=matrix)
-    painted = figures.painted(np.array([[0, 1], [2, 3]]), run)
-    expected = [[SCENES.colors[3], SCENES.colors[3]], [DARK, SCENES.colors[7]]]
-    assert np.array_equal(painted, np.array(expected))
-    taught = dataclasses.replace(run, settings=run.settings.replace(method="supervised"))
-    painted = figures.painted(np.array([[0, 1], [2, 3]]), taught)  # whatever most of their pixels are
-    assert np.array_equal(painted, SCENES.colors[[[0, 1], [2, 3]]])
-    alone = figures.painted(np.array([[0, 1], [2, 3]]), dataclasses.replace(run, confusion=None))  # each its own
-    assert np.array_equal(alone, figures.colors(run.settings.num_clusters)[[[0, 1], [2, 3]]])
-
-
 def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
     _, val = training.splits(tiny_run.settings)
     figure = figures.compared({"first": tiny_run, "again": tiny_run}, val, count=3)
@@ -123,7 +99,7 @@ def test_runs_are_compared_in_class_colours_between_image_and_truth(tiny_run):
     rows, chosen = shown(figure), [0, 1, 3]  # of four
     method, fabric = training.restore(tiny_run)
     clusters = np.concatenate([c["final"] for _, c in evaluation.predictions(method, val, 4, fabric.device)])
-    painted = figures.painted(clusters, tiny_run)
+    painted = figures.paint(clusters, palettes.of_run(tiny_run))
     for column, number in enumerate(chosen):
         assert np.array_equal(rows[0][column], val.images[number])
         assert np.array_equal(rows[1][column], painted[number])
@@ -138,7 +114,7 @@ def test_without_labels_runs_are_compared_in_colours_of_their_own(tiny_run):
     assert [axis.get_ylabel() for axis in grid(figure)[:, 0]] == ["image", "a"]
     assert not figure.legends
     found = {tuple(color) for picture in shown(figure)[1] for color in picture.reshape(-1, 3)}
-    assert found <= {tuple(color) for color in figures.colors(tiny_run.settings.num_clusters)}
+    assert found <= {tuple(color) for color in palettes.of_clusters(tiny_run.settings.num_clusters)}
 
 
 # -- features as pictures

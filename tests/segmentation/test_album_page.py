@@ -13,7 +13,7 @@ import torch
 from browser import chromium
 from photographs import small
 
-from picie_core import training
+from picie_core import palettes, training
 from picie_core.datasets import BadImages
 from picie_core.segmentation import album, legend, maps, page
 
@@ -72,7 +72,7 @@ def test_a_cluster_at_the_limit_is_named_and_one_below_is_counted():
 
 
 def test_the_legend_leads_to_the_photograph_that_a_cluster_covers_most_of(tmp_path):
-    rows = legend.clusters(legend.palette_of(3), {}, np.array([60, 30, 10]), np.array([3, 2, 1]))
+    rows = legend.clusters(palettes.of_clusters(3), {}, np.array([60, 30, 10]), np.array([3, 2, 1]))
     parts = [[(0, 40.0), (1, 30.0)], [(0, 90.0)], [(1, 31.0), (0, 29.0)]]
     photos = [page.Photo(f"{n}.jpg", tmp_path / f"{n}.jpg", tmp_path / str(n), (4, 3), p, 0)
               for n, p in enumerate(parts)]  # fmt: skip
@@ -150,7 +150,7 @@ def test_more_than_256_clusters(tiny_run, tmp_path, monkeypatch):
 
 
 def test_thousands_of_photographs_stay_light(tmp_path):
-    rows = legend.clusters(legend.palette_of(12), {}, np.arange(12), np.arange(12))
+    rows = legend.clusters(palettes.of_clusters(12), {}, np.arange(12), np.arange(12))
     parts = [(k, 12.0) for k in range(8)]
     photo = page.Photo(
         "sub/photo.jpg", tmp_path / "sub" / "photo.jpg", tmp_path / "sub" / "photo", (480, 360), parts, 4

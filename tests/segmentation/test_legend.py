@@ -5,13 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 from photographs import rows, small
-from skimage.color import deltaE_ciede2000, rgb2lab
 
 from picie_core import classes, metrics
 from picie_core.datasets import DataError
 from picie_core.segmentation import album, legend
-
-K = 12  # of `tiny_run`
 
 
 def test_names_go_out_and_come_back(tiny_run, tmp_path):
@@ -65,14 +62,11 @@ def test_a_table_of_names_that_cannot_be_used_says_why(tmp_path, content, messag
     assert "names.csv" in str(caught.value)
 
 
-def test_clusters_have_the_colour_of_the_class_they_are_called_by(tiny_run):
+def test_clusters_are_called_by_the_class_of_most_of_their_pixels(tiny_run):
     confusion = np.zeros_like(tiny_run.confusion)
     confusion[:3, :3] = [[5, 4, 0], [1, 0, 0], [0, 3, 0]]  # two clusters of class 0, and one that nobody has seen
-    run = dataclasses.replace(tiny_run, confusion=confusion)
-    colors, table = legend.cluster_colors(run), classes.SCENES
+    run, table = dataclasses.replace(tiny_run, confusion=confusion), classes.SCENES
     assert legend.cluster_names(run) == {0: f"{table.names[0]}?", 1: f"{table.names[0]}?"}
-    assert np.array_equal(colors[:2], table.colors[[0, 0]])
-    assert np.array_equal(colors[2:], legend.palette_of(K)[2:])
 
 
 def test_what_was_taught_the_classes_calls_them_by_its_own(tiny_run):
@@ -81,30 +75,11 @@ def test_what_was_taught_the_classes_calls_them_by_its_own(tiny_run):
     settings = tiny_run.settings.model_copy(update={"method": "supervised"})
     run, table = dataclasses.replace(tiny_run, confusion=confusion, settings=settings), classes.SCENES
     assert legend.cluster_names(run)[1] == f"{table.names[1]}?"
-    assert np.array_equal(legend.cluster_colors(run), table.colors)
 
 
-def test_clusters_of_a_run_without_labels_have_colours_of_their_own_and_no_names(tiny_run):
+def test_clusters_of_a_run_without_labels_have_no_names(tiny_run):
     unlabelled = dataclasses.replace(tiny_run, confusion=None, scores=None, result={**tiny_run.result, "classes": None})
-    assert np.array_equal(legend.cluster_colors(unlabelled), legend.palette_of(K))
     assert legend.cluster_names(unlabelled) == {}
-
-
-@pytest.mark.parametrize("n", [1, 12, 20, 21, 27, 100, 301])
-def test_colours_of_clusters_are_distinct_and_those_of_few_are_those_of_many(n):
-    palette = legend.palette_of(n)
-    assert (palette.shape, palette.dtype) == ((n, 3), np.uint8)
-    assert len({tuple(color) for color in palette}) == n
-    assert np.array_equal(palette, legend.palette_of(500)[:n])
-
-
-def test_colours_stay_apart_over_a_photograph():
-    """Three CIEDE2000 units can be told apart side by side; over black, grey and white these are three times that."""
-    for k, least in ((12, 9), (20, 9)):
-        for ground in (0, 90, 255):
-            lab = rgb2lab((0.55 * legend.palette_of(k) + 0.45 * ground)[None] / 255)[0]
-            apart = deltaE_ciede2000(lab[:, None], lab[None])[~np.eye(k, dtype=bool)]
-            assert apart.min() > least
 
 
 def test_a_legend_by_hand():

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from photographs import picture
 from PIL import Image
 
-from picie_core import metrics, training
-from picie_core.segmentation import legend, maps
+from picie_core import metrics, palettes, training
+from picie_core.segmentation import maps
 
 K = 12  # of `tiny_run`
 
@@ -31,7 +31,7 @@ def test_an_image_of_the_runs_own_size_is_segmented_as_in_evaluation(tiny_run):
 def test_the_overlay_is_the_image_where_it_is_not_the_cluster(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(maps, "STRIP", 40 * 3 * 7)  # seven rows at a time
     image, clusters = picture(40, 32), np.zeros((32, 40), dtype=np.uint8)
-    palette = legend.palette_of(K)
+    palette = palettes.of_clusters(K)
     (tmp_path / "drawn.jpg").write_bytes(maps.jpeg(maps.overlay(image, clusters, palette)))
     drawn = np.asarray(Image.open(tmp_path / "drawn.jpg")).astype(float)
     expected = 0.55 * palette[0] + 0.45 * image
@@ -53,7 +53,7 @@ def test_a_pair_is_the_small_image_and_its_small_overlay(tmp_path, height, width
 
 def test_maps_of_more_than_256_clusters_are_16_bit(tmp_path):
     clusters = np.array([[0, 255], [256, 300]], dtype=np.uint16)
-    (tmp_path / "map.png").write_bytes(maps.index_png(clusters, legend.palette_of(301)))
+    (tmp_path / "map.png").write_bytes(maps.index_png(clusters, palettes.of_clusters(301)))
     with Image.open(tmp_path / "map.png") as image:
         assert np.asarray(image).tolist() == clusters.tolist()
 
