@@ -69,10 +69,8 @@ def local(dataset: str) -> list[Section]:
     folder = places.local_folder(dataset)
     files = _files(folder)
     if not files:
-        others = sorted(other.name for other in folder.parent.glob("*") if _files(other))
-        there = f"there are outputs on {', '.join(others)}" if others else "there are no outputs on other data either"
         command = "picie demo" if dataset == "scenes" else f"picie run 03 -p dataset={dataset} -p data_root=DIR"
-        raise ReportError(f"nothing to report in {folder}: execute a notebook first, e.g. `{command}` ({there})")
+        raise ReportError(f"nothing to report in {folder}: execute a notebook first, e.g. `{command}` ({elsewhere(folder)})")
     return _sections((file, dataset, file.name) for file in files)
 
 
@@ -90,9 +88,19 @@ def committed() -> list[Section]:
     return _sections((file, dataset if name else "", name or file.name) for file, dataset, name in parts)
 
 
+def generated(folder: Path) -> list[Path]:
+    """What lies in a folder of outputs: tables, the list of runs among them, and figures."""
+    return sorted([*(folder / "tables").glob("*.csv"), *(folder / "figures").glob("*.png")])
+
+
+def elsewhere(folder: Path) -> str:
+    """Which neighbours of a data set's folder have outputs, in words, for a message that it has none."""
+    others = sorted(other.name for other in folder.parent.glob("*") if _files(other))
+    return f"there are outputs on {', '.join(others)}" if others else "there are no outputs on other data either"
+
+
 def _files(folder: Path) -> list[Path]:
-    files = [*(folder / "tables").glob("*.csv"), *(folder / "figures").glob("*.png")]
-    return sorted(file for file in files if file.name != RUNS)
+    return [file for file in generated(folder) if file.name != RUNS]
 
 
 def _sections(found: Iterable[tuple[Path, str, str]]) -> list[Section]:

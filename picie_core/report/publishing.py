@@ -6,7 +6,7 @@ from picie_core import figures, files, places
 from picie_core.datasets import closeups
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
 from picie_core.errors import WorkbookError
-from picie_core.report.outputs import RUNS
+from picie_core.report import outputs
 from picie_core.tables import lists
 
 SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name, closeups.DATASET.name)
@@ -35,11 +35,11 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
             images of any data but scenes.
         ListError: one of the two lists of runs is none.
     """
-    source, made = places.local_folder(dataset), _outputs(dataset)
+    source = places.local_folder(dataset)
+    made = outputs.generated(source)
     if not made:
-        others = sorted(folder.name for folder in source.parent.glob("*") if _outputs(folder.name))
-        hint = f"there are outputs on {', '.join(others)}" if others else "there are no outputs on other data either"
-        raise PublishError(f"nothing to publish in {source}: execute a notebook on {dataset} first ({hint})")
+        there = outputs.elsewhere(source)
+        raise PublishError(f"nothing to publish in {source}: execute a notebook on {dataset} first ({there})")
     if names is None:
         chosen = [file for file in made if _may(file)]
         if not chosen:
@@ -66,17 +66,13 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
 
 def withheld(dataset: str) -> list[tuple[Path, str]]:
     """The generated figures that `publish` leaves out, and the data set whose images each shows."""
-    return [(file, figures.shows(file)) for file in _outputs(dataset) if not _may(file)]
-
-
-def _outputs(dataset: str) -> list[Path]:
-    source = places.local_folder(dataset)
-    return sorted([*(source / "tables").glob("*.csv"), *(source / "figures").glob("*.png")])
+    made = outputs.generated(places.local_folder(dataset))
+    return [(file, figures.shows(file)) for file in made if not _may(file)]
 
 
 def _content(file: Path, target: Path) -> str | bytes:
     """What is to stand in `target`."""
-    if file.name == RUNS:
+    if file.name == outputs.RUNS:
         return lists.merged(lists.listed(file), target).to_csv(index=False)
     return file.read_bytes()
 
