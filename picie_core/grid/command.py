@@ -61,6 +61,8 @@ def grid(
     plan.refuse_beaten(read, given)
     slots = pool.slots(read.jobs(), workers, gpus)
     typer.echo(f"{read.title}: {len(read.rows)} rows, {len(read.jobs())} runs", err=True)
+    if note := ledger.replaced(read, given):
+        typer.echo(note, err=True)
     folders = plan.prepare(read)
     if status:
         typer.echo(ledger.report(ledger.entries(folders), len(slots)))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from picie_core import records
 from picie_core.grid.job import FAILURE
@@ -14,6 +15,7 @@ from picie_core.grid.leash import NOTEBOOK
 from picie_core.grid.plan import Grid, Job
 from picie_core.processes import lock
 from picie_core.settings import Settings, text
+from picie_core.settings.recipes import of_method
 from picie_core.training import run_folder, splits
 
 STATES = ("done", "running", "failed", "waiting")
@@ -130,6 +132,21 @@ def preview(grid: Grid, found: Iterable[Entry]) -> str:
         said = " ".join(f"{name}={values[name]}" for name in entry.job.settings.explicit)
         lines += [f"{entry.state:8} {entry.job}: {said}", *_wrapped(about.pop(entry.job.row, ""), f"{'':9}")]
         lines.append(f"{'':9}{entry.folder}")
+    return "\n".join(lines)
+
+
+def replaced(grid: Grid, given: Mapping[str, Any]) -> str:
+    """What settings given for all rows take the place of where a row's method has its own value, in words; empty where
+    they take no such place."""
+    lines = []
+    for name, value in given.items():
+        rows = []
+        for row in grid.rows:
+            settings = Settings(**row.settings)
+            own = of_method(settings.method, settings.dataset).get(name, value)
+            rows += [f"{row.name!r} ({text(own)})"] if own != value else []
+        if rows:
+            lines.append(f"-p {name}={text(value)} takes the place of the method's own value in {', '.join(rows)}")
     return "\n".join(lines)
 
 

@@ -70,7 +70,8 @@ def local(dataset: str) -> list[Section]:
     files = _files(folder)
     if not files:
         command = "picie demo" if dataset == "scenes" else f"picie run 03 -p dataset={dataset} -p data_root=DIR"
-        raise ReportError(f"nothing to report in {folder}: execute a notebook first, e.g. `{command}` ({elsewhere(folder)})")
+        there = elsewhere(folder)
+        raise ReportError(f"nothing to report in {folder}: execute a notebook first, e.g. `{command}` ({there})")
     return _sections((file, dataset, file.name) for file in files)
 
 

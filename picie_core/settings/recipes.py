@@ -164,7 +164,7 @@ def resolve(values: Values, defaults: Values) -> tuple[dict[str, Any], dict[str,
     method, recipe, scale, dataset = (str(values.get(axis, defaults[axis])) for axis in axes)
     layers: list[tuple[str, Values]] = [
         ("explicit", values),
-        (f"method {method}", METHODS.get(method, {}) | (_of_objects(dataset) if method in OBJECTS else {})),
+        (f"method {method}", of_method(method, dataset)),
         (f"dataset {dataset}", DATASETS[dataset]),
         (f"recipe {recipe}", RECIPES.get(recipe, {})),
         (f"scale {scale}", SCALES.get(scale, {})),
@@ -182,6 +182,9 @@ def resolve(values: Values, defaults: Values) -> tuple[dict[str, Any], dict[str,
     return {name: merged[name] for name in defaults}, sources
 
 
-def _of_objects(dataset: str) -> dict[str, Any]:
+def of_method(method: str, dataset: str) -> dict[str, Any]:
+    """The values that a method has of its own on a data set, which stand above the data set's and the recipe's."""
+    if method not in OBJECTS:
+        return METHODS.get(method, {})
     things = len(classes.TABLES[dataset].things) if dataset in classes.TABLES else 0
-    return dict(OBJECTS_ON.get(dataset, {})) | ({"num_clusters": things} if things > 1 else {})
+    return METHODS[method] | OBJECTS_ON.get(dataset, {}) | ({"num_clusters": things} if things > 1 else {})

@@ -200,3 +200,16 @@ def test_the_results_of_a_grid_are_asked_for_by_what_its_jobs_share(grid_file, t
 )
 def test_durations(seconds, said):
     assert ledger.duration(seconds) == said
+
+
+def test_what_a_setting_given_for_all_rows_replaces_of_a_methods_own_is_said(grid_file):
+    """IIC's rate is the supplement's 1e-4, whatever the recipe, and once was PiCIE's by such a setting, unnoticed."""
+    iic = {"method": "iic", "iic_displacement": 2}
+    rows = {"a": {}, "b": iic, "c": {**iic, "trunk": "res12"}}
+    given = {"learning_rate": 1e-3, "flip_probability": 0.5}
+    assert ledger.replaced(plan.read(grid_file(rows), given), given) == (
+        "-p learning_rate=0.001 takes the place of the method's own value in 'b' (0.0001), 'c' (0.0001)"
+    )
+    assert ledger.replaced(plan.read(grid_file(rows), given, only=["a"]), given) == ""
+    comus = plan.read(grid_file({"o": {"method": "pseudomasks", "pretext": "hog"}}), {"num_clusters": 5})
+    assert ledger.replaced(comus, {"num_clusters": 5}).endswith("in 'o' (4)")  # things of the scenes
