@@ -54,30 +54,32 @@ def joint_distributions(joints: Mapping[str, np.ndarray]) -> Figure:
 
     Args:
         joints: (2T + 1, 2T + 1, K, K) of `mutual_information.joint`, by when. The clusters stand in all in the order of
-            their sizes in the last, whose information at every displacement is drawn at the right.
+            their sizes in the last, whose information at every displacement is drawn at the right: of P, which the loss
+            takes and which is made symmetric, and of the pairs as they are.
     """
     named = {name: torch.from_numpy(joint) for name, joint in joints.items()}
     last = list(named.values())[-1]
     t, k = last.shape[0] // 2, last.shape[-1]
     order = mutual_information.distribution(last[t, t]).sum(dim=0).argsort(descending=True)
-    figure, axes = plt.subplots(1, len(named) + 1, figsize=(3.1 * (len(named) + 1), 3.1), layout="constrained")
+    figure, axes = plt.subplots(1, len(named) + 2, figsize=(3 * (len(named) + 2), 3), layout="constrained")
     highest = max(float(mutual_information.distribution(joint[t, t]).max()) for joint in named.values())
     for axis, (name, joint) in zip(axes, named.items(), strict=False):
         shown = mutual_information.distribution(joint[t, t])[order][:, order]
         picture = axis.imshow(100 * shown.numpy(), cmap="rocket_r", vmin=0, vmax=100 * highest)
-        nats = float(mutual_information.information(joint[t, t], 1.0))
+        nats = float(mutual_information.information(mutual_information.distribution(joint[t, t]), 1.0))
         axis.set(title=f"{name}: I = {nats:.2f} of {math.log(k):.2f} nats", xlabel="cluster, second picture")
         axis.title.set_fontsize(9)
-    for axis in axes[:-1]:
+    for axis in axes[:-2]:
         axis.set(xticks=range(0, k, max(k // 6, 1)), yticks=range(0, k, max(k // 6, 1)))
     axes[0].set_ylabel("cluster, first picture")
-    figure.colorbar(picture, ax=axes[-2], label="% of the pixels", shrink=0.7)
-    information = mutual_information.information(last, 1.0)
-    picture = axes[-1].imshow(
-        information.numpy(), cmap="viridis", vmin=0, extent=(-t - 0.5, t + 0.5, t + 0.5, -t - 0.5)
-    )
-    axes[-1].set_title("I by displacement, at the end", fontsize=9)
-    axes[-1].set(xlabel="cells to the right", ylabel="cells down")
+    figure.colorbar(picture, ax=axes[-3], label="% of the pixels", shrink=0.7)
+    kinds = {"as the loss has it": mutual_information.distribution, "of the pairs": mutual_information.shares}
+    found = {name: mutual_information.information(kind(last), 1.0).numpy() for name, kind in kinds.items()}
+    limits = {"vmin": 0, "vmax": max(values.max() for values in found.values())}
+    for axis, (name, values) in zip(axes[-2:], found.items(), strict=True):
+        picture = axis.imshow(values, cmap="viridis", extent=(-t - 0.5, t + 0.5, t + 0.5, -t - 0.5), **limits)
+        axis.set_title(f"I by displacement, {name}", fontsize=9)
+        axis.set(xlabel="cells to the right", ylabel="cells down")
     figure.colorbar(picture, ax=axes[-1], label="nats", shrink=0.7)
     return figure
 

@@ -39,8 +39,8 @@ def joint(first: Tensor, second: Tensor, displacement: int) -> Tensor:
     return window.permute(2, 3, 0, 1)
 
 
-def distribution(joints: Tensor) -> Tensor:
-    """P, the joint distribution: J / sum J made symmetric, for the two pictures of a pair are alike.
+def shares(joints: Tensor) -> Tensor:
+    """J / sum J, the joint distribution of the two pixels of a pair.
 
     Args:
         joints: numbers of pairs of pixels J >= 0, (..., K, K); less than half a pair is rounding, and counts as none.
@@ -48,24 +48,29 @@ def distribution(joints: Tensor) -> Tensor:
     Returns:
         (..., K, K), each matrix with sum 1, or nearly 0 where there is no pair.
     """
-    p = joints / joints.sum(dim=(-2, -1), keepdim=True).clamp(min=0.5)
+    return joints / joints.sum(dim=(-2, -1), keepdim=True).clamp(min=0.5)
+
+
+def distribution(joints: Tensor) -> Tensor:
+    """P, the distribution whose information IIC's loss is: `shares` made symmetric, for the two pictures of a pair are
+    alike (at no displacement; at any other the symmetry is not one of the data: see notebook 02)."""
+    p = shares(joints)
     return (p + p.transpose(-2, -1)) / 2
 
 
-def information(joints: Tensor, weight: float) -> Tensor:
+def information(p: Tensor, weight: float) -> Tensor:
     """Mutual information of the two variables of a joint distribution, in nats.
 
-    With P of `distribution`, p_i and q_j its marginals: sum_ij P_ij (log P_ij - lambda log p_i - lambda log
-    q_j). At lambda = 1 it is at least 0 and at most log K.
+    With p_i and q_j its marginals: sum_ij P_ij (log P_ij - lambda log p_i - lambda log q_j). At lambda = 1 it is at
+    least 0 and at most log K.
 
     Args:
-        joints: numbers of pairs of pixels J >= 0, (..., K, K).
+        p: of `distribution`, (..., K, K).
         weight: lambda; above 1 it asks for more even clusters.
 
     Returns:
         (...); 0 where there is no pair.
     """
-    p = distribution(joints)
     rows, columns = (p.sum(dim=d, keepdim=True).clamp(min=EPS) for d in (-1, -2))
     p = p.clamp(min=EPS)
     return (p * (p.log() - weight * (rows.log() + columns.log()))).sum(dim=(-2, -1))
@@ -90,4 +95,4 @@ def iic_loss(first: Tensor, second: Tensor, mask: Tensor, displacement: int, wei
     joints = ranks.total(joint(first * mask, second * mask, displacement))
     if collapsed:
         joints = joints.sum(dim=(0, 1))
-    return -information(joints, weight).mean().to(first.dtype) / ranks.count()
+    return -information(distribution(joints), weight).mean().to(first.dtype) / ranks.count()

@@ -3,6 +3,8 @@
 These functions train the method that they are given, on as many images as it was built for, and record nothing.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,7 @@ from picie_core import metrics, views
 from picie_core.clustering import assign
 from picie_core.datasets import Prepared
 from picie_core.losses import mutual_information
-from picie_core.methods import Batch
+from picie_core.methods import Batch, Method
 from picie_core.methods.alternating import Alternating
 from picie_core.methods.iic import Iic
 from picie_core.training import passes
@@ -30,7 +32,8 @@ class Trace:
         steps: columns epoch, step (both from 0 on; steps are counted through all epochs), loss.
         epochs: columns epoch; `fit before` and `fit after` the epoch's training: percent of the pixels to which the
             classifier gives the epoch's pseudo-label; `changed`: percent of the pixels whose pseudo-label is another
-            than in the epoch before, clusters matched one to one (nan in the first). Of images without transforms.
+            than in the epoch before, clusters matched one to one (nan in the first). Of images without transforms, all
+            in one batch, by its own batch norm as in training.
     """
 
     steps: pd.DataFrame
@@ -77,8 +80,8 @@ def joints(method: Iic, data: Prepared, fabric: Fabric, epochs: int) -> np.ndarr
         epochs: >= 1.
 
     Returns:
-        `mutual_information.joint` of the first pass' pairs with evaluation's batch norm, before training and after each
-        epoch: (epochs + 1, 2T + 1, 2T + 1, K, K).
+        `mutual_information.joint` of the first pass' pairs, all in one batch with its own batch norm as in training,
+        before training and after each epoch: (epochs + 1, 2T + 1, 2T + 1, K, K).
     """
     images, feed = _first(method.num_images, data, fabric), Feed(data, fabric.device)
     found = [_joint(method, images)]
@@ -93,10 +96,20 @@ def _first(count: int, data: Prepared, fabric: Fabric) -> Tensor:
     return torch.from_numpy(data.images[np.arange(count)]).to(fabric.device)
 
 
+@contextmanager
+def _unmoved(method: Method) -> Iterator[None]:
+    """Batch norm by the batch's statistics, as in training, which do not move the running ones. (Those lag behind:
+    after the ten steps of a small epoch, what looks like forgetting may be theirs.)"""
+    kept = {name: value.clone() for name, value in method.named_buffers()}
+    method.train()
+    yield
+    method.load_state_dict(kept, strict=False)
+
+
 @torch.no_grad()
 def _features(method: Alternating, images: Tensor) -> Tensor:
-    method.eval()
-    return method.embedding(views.plain(images, method.settings.image_size))
+    with _unmoved(method):
+        return method.embedding(views.plain(images, method.settings.image_size))
 
 
 @torch.no_grad()
@@ -107,7 +120,7 @@ def _fit(method: Alternating, images: Tensor, labels: Tensor) -> float:
 
 @torch.no_grad()
 def _joint(method: Iic, images: Tensor) -> np.ndarray:
-    method.eval()
-    first, second, mask = method.maps(0, Batch(images, np.arange(len(images))), ["main"])
+    with _unmoved(method):
+        first, second, mask = method.maps(0, Batch(images, np.arange(len(images))), ["main"])
     found = mutual_information.joint(first["main"] * mask, second["main"] * mask, method.settings.iic_displacement)
     return found.cpu().numpy()

@@ -57,8 +57,9 @@ def test_joint_distributions_stand_in_the_order_of_the_last_ones_sizes():
     joints[0, 1, 1] = np.array([[4, 1, 1], [1, 2, 1], [1, 1, 1]])
     joints[1] = np.diag([2.0, 1.0, 5.0])
     joints[1, 0, 2] = 1.0  # one row up, one column to the right: no information
+    joints[1, 2, 2] = [[0, 4, 0], [0, 0, 0], [0, 0, 0]]  # below it always the same: none either
     figure = diagrams.joint_distributions({"before": joints[0], "end": joints[1]})
-    before, end, around = (axis.images[0].get_array() for axis in figure.axes[:3])
+    before, end, around, pairs = (axis.images[0].get_array() for axis in figure.axes[:4])
     order = [2, 0, 1]
     expected = mutual_information.distribution(torch.from_numpy(joints[0, 1, 1])).numpy()
     np.testing.assert_allclose(before, 100 * expected[np.ix_(order, order)])
@@ -66,14 +67,16 @@ def test_joint_distributions_stand_in_the_order_of_the_last_ones_sizes():
     entropy = -sum(p * math.log(p) for p in (5 / 8, 2 / 8, 1 / 8))
     assert around[1, 1] == pytest.approx(entropy)
     assert around[0, 2] == pytest.approx(0, abs=1e-9)
+    assert (around[2, 2], pairs[2, 2]) == (pytest.approx(math.log(2)), pytest.approx(0, abs=1e-9))
+    assert pairs[1, 1] == pytest.approx(entropy)
     # 13 pairs, 4 1 1 / 1 2 1 / 1 1 1: how many in a cell, in its row, in its column
     cells = [(4, 6, 6), (2, 4, 4), (1, 3, 3), *2 * [(1, 6, 4), (1, 6, 3), (1, 4, 3)]]
     information = sum(n / 13 * math.log(13 * n / (a * b)) for n, a, b in cells)
-    assert [axis.get_title() for axis in figure.axes[:3]] == [
+    assert [axis.get_title() for axis in figure.axes[:4]] == [
         f"before: I = {information:.2f} of 1.10 nats", f"end: I = {entropy:.2f} of 1.10 nats",
-        "I by displacement, at the end",
+        "I by displacement, as the loss has it", "I by displacement, of the pairs",
     ]  # fmt: skip
-    assert figure.axes[2].images[0].get_extent() == [-1.5, 1.5, 1.5, -1.5]  # negative displacements come first
+    assert figure.axes[3].images[0].get_extent() == [-1.5, 1.5, 1.5, -1.5]  # negative displacements come first
 
 
 def test_random_blocks_are_counted_and_the_marks_are_where_their_scores_are():

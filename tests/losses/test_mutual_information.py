@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from picie_core.losses.mutual_information import iic_loss, information, joint
+from picie_core.losses.mutual_information import distribution, iic_loss, information, joint, shares
 
 
 def maps(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -51,14 +51,22 @@ def test_the_joint_is_the_loops(shape, t):
 def test_information_by_hand():
     independent = torch.outer(torch.tensor([0.2, 0.3, 0.5]), torch.tensor([0.2, 0.3, 0.5]))
     assert float(information(independent, 1)) == pytest.approx(0, abs=1e-6)
-    assert float(information(7 * torch.eye(4), 1)) == pytest.approx(math.log(4))
+    assert float(information(distribution(7 * torch.eye(4)), 1)) == pytest.approx(math.log(4))
     # P = [[1/2, 1/4], [1/4, 0]]: marginals 3/4 and 1/4
     counts = torch.tensor([[2.0, 2.0], [0.0, 0.0]])
     p, rows = [0.5, 0.25, 0.25], [(0.75, 0.75), (0.75, 0.25), (0.25, 0.75)]
     for weight in (1.0, 1.5):
         by_hand = sum(v * (math.log(v) - weight * math.log(a * b)) for v, (a, b) in zip(p, rows, strict=True))
-        assert float(information(counts, weight)) == pytest.approx(by_hand, rel=1e-5)
-    assert information(torch.ones(5, 7, 3, 3), 1).shape == (5, 7)
+        assert float(information(distribution(counts), weight)) == pytest.approx(by_hand, rel=1e-5)
+    assert information(distribution(torch.ones(5, 7, 3, 3)), 1).shape == (5, 7)
+
+
+def test_symmetry_makes_information_of_a_pair_that_is_always_the_same():
+    """The first pixel is always a, the second always b: that tells nothing of either, and looks like ln 2."""
+    always = torch.tensor([[0.0, 4.0], [0.0, 0.0]])
+    assert float(information(shares(always), 1)) == pytest.approx(0, abs=1e-6)
+    assert float(information(distribution(always), 1)) == pytest.approx(math.log(2))
+    assert shares(torch.full((2, 3, 3), 0.01)).sum() < 0.4  # less than half a pair counts as none
 
 
 CASES = [(2, 1.0, False), (2, 1.0, True), (1, 1.5, False), (1, 2.5, True), (0, 1.0, False), (3, 1.0, False)]

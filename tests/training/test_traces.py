@@ -1,5 +1,7 @@
 """`traces`: what is watched is what happens, and watching changes nothing of the training."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -49,9 +51,15 @@ def trained(method: Method, fabric) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
+def features_of(method: Method) -> Tensor:
+    """Of the plain images, by their own batch statistics."""
+    other = copy.deepcopy(method).train()
+    return other.embedding(views.plain(torch.from_numpy(DATA.images), method.settings.image_size))
+
+
+@torch.no_grad()
 def labels(method: Method) -> np.ndarray:
-    method.eval()
-    features = method.embedding(views.plain(torch.from_numpy(DATA.images), method.settings.image_size))
+    features = features_of(method)
     return assign(features, method.prototypes(1, K), method.settings.label_rule).numpy()
 
 
@@ -75,18 +83,14 @@ def test_fit_and_changes_are_of_the_pixels_of_the_plain_images(fabric, monkeypat
     def run_pass(pass_, data, device):
         if pass_.name == "train":
             seen.append((labels(method), guesses(method)))
-            method.train()
         found = real(pass_, data, device)
         if pass_.name == "train":
             seen[-1] += (guesses(method),)
-            method.train()
         return found
 
     @torch.no_grad()
     def guesses(method):
-        method.eval()
-        features = method.embedding(views.plain(torch.from_numpy(DATA.images), method.settings.image_size))
-        return method.classify(features, 1, K).argmax(dim=1).numpy()
+        return method.classify(features_of(method), 1, K).argmax(dim=1).numpy()
 
     monkeypatch.setattr(passes, "run", run_pass)
     method = build("deepcluster")
@@ -108,8 +112,8 @@ def test_prototypes_give_their_own_labels_from_the_start(fabric):
 @torch.no_grad()
 def probe(method: Method) -> np.ndarray:
     """The joint distributions of the pairs of the first pass."""
-    method.eval()
-    first, second, mask = method.maps(0, Batch(torch.from_numpy(DATA.images), np.arange(N)), ["main"])
+    batch = Batch(torch.from_numpy(DATA.images), np.arange(N))
+    first, second, mask = copy.deepcopy(method).train().maps(0, batch, ["main"])
     t = method.settings.iic_displacement
     return mutual_information.joint(first["main"] * mask, second["main"] * mask, t).numpy()
 
