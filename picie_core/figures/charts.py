@@ -18,7 +18,8 @@ UNITS = {"hue": "hue (turns)", "sigma": "blur, sigma (pixels)", "side": "side of
 
 
 def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
-    """What each row changes, with its 95 % interval over seeds, and the paper's change where there is one.
+    """What each row changes, with its 95 % interval over seeds (hollow: of one seed, without), and the paper's change
+    where there is one.
 
     Args:
         table: of `grid.rows.effects`; rows that were not run keep an empty line.
@@ -29,8 +30,13 @@ def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
     places = np.arange(len(table))
     axis.axvline(0, color="0.6", linewidth=1)
     ours, low, high, paper = (table[name].to_numpy(dtype=float) for name in ("difference", "low", "high", "paper"))
-    reach = np.nan_to_num(np.stack([ours - low, high - ours]))
-    axis.errorbar(ours, places, xerr=reach, fmt="o", color=OURS, capsize=3, label="ours (95 % interval)")
+    for kept, fill, label in (
+        (np.isfinite(low), OURS, "ours (95 % interval)"),
+        (np.isfinite(ours) & np.isnan(low), "white", "ours, one seed"),
+    ):
+        if kept.any():
+            at, reach = ours[kept], np.nan_to_num(np.stack([ours - low, high - ours])[:, kept])
+            axis.errorbar(at, places[kept], xerr=reach, fmt="o", color=OURS, mfc=fill, capsize=3, label=label)
     if np.isfinite(paper).any():
         axis.plot(paper, places, "D", color=PAPER, markersize=6, label="paper (COCO)")
     for place, value, why in zip(places, ours, table["agrees"], strict=True):

@@ -38,7 +38,7 @@ def classifiers(traces: Mapping[str, Trace], k: int) -> Figure:
     for start in starts:
         loss.axvline(start + 0.5, color="lightgrey", linewidth=1, zorder=0)
     loss.axhline(math.log(k), color="grey", linestyle="--", linewidth=1, label=f"a guess, log {k}")
-    loss.set(xlabel="step (grey: an epoch begins)", ylabel="training loss", ylim=(0, None))
+    loss.set(xlabel="step (grey: an epoch begins)", ylabel="training loss")
     loss.legend(fontsize=7, frameon=False)
     fit.axhline(100 / k, color="grey", linestyle="--", linewidth=1)
     fit.set(xlabel="epoch, from start to end", ylabel="pixels classified as labelled (%)", ylim=(0, 100))

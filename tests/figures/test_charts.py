@@ -24,9 +24,12 @@ def test_effects_draw_points_intervals_and_the_papers_change():
         columns=["row", "difference", "low", "high", "paper", "agrees"],
     )
     (axis,) = charts.effects(table, "PiCIE").axes
-    points, bars = axis.containers[0].lines[0], axis.containers[0].lines[2][0]
-    np.testing.assert_array_equal(points.get_xdata(), [-2, np.nan, 1])
-    np.testing.assert_array_equal(bars.get_segments()[0][:, 0], [-3, -1])
+    several, single = axis.containers
+    assert several.lines[0].get_xydata().tolist() == [[-2, 0]]
+    np.testing.assert_array_equal(several.lines[2][0].get_segments()[0][:, 0], [-3, -1])
+    assert single.lines[0].get_xydata().tolist() == [[1, 2]]
+    assert single.lines[0].get_markerfacecolor() == "white"
+    assert [c.get_label() for c in (several, single)] == ["ours (95 % interval)", "ours, one seed"]
     paper = next(line for line in axis.lines if line.get_label().startswith("paper"))
     np.testing.assert_array_equal(paper.get_xdata(), [-1.5, 0.5, np.nan])
     assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b", "c"]
