@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from picie_core.metrics import seeds
 
 OURS, PAPER = "tab:blue", "tab:orange"
 
@@ -163,4 +165,34 @@ def hours(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axis.annotate(said, (1, span), xytext=(2, 2), textcoords="offset points", fontsize=8, color="0.5")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def scores(runs: pd.DataFrame, order: Sequence[str], groups: str) -> Figure:
+    """mIoU of methods: every run a dot, beside it the mean and its 95 % interval over seeds.
+
+    Args:
+        runs: columns method, value (percent), and `groups`.
+        order: the methods, from top to bottom; those without runs are left out.
+        groups: the column whose values have a colour each, such as `epochs`.
+    """
+    methods = [method for method in order if method in set(runs["method"])]
+    values = sorted(set(runs[groups].tolist()))
+    figure, axis = plt.subplots(figsize=(7.6, 0.46 * len(methods) + 1.2), layout="constrained")
+    for number, value in enumerate(values):
+        style: dict[str, Any] = {"color": f"C{number}"}
+        axis.plot([], [], "|-", label=f"{value} {groups}", **style)
+        of_value = runs.loc[runs[groups] == value]
+        for method, found in of_value.loc[of_value["method"].isin(methods)].groupby("method")["value"]:
+            place = methods.index(str(method)) + (number - (len(values) - 1) / 2) * 0.34
+            axis.plot(found, np.full(len(found), place), ".", alpha=0.45, **style)
+            mean = seeds.spread(found.tolist())
+            reach = np.nan_to_num([[mean.mean - mean.low], [mean.high - mean.mean]])  # of one run: none
+            axis.errorbar(mean.mean, place, xerr=reach, fmt="|", capsize=3, markersize=9, **style)
+    axis.set_yticks(range(len(methods)), methods, fontsize=9)
+    axis.set_ylim(len(methods) - 0.5, -0.5)
+    axis.set(xlabel="mIoU in percent: runs, their mean and its 95 % interval", xlim=(0, None))
+    axis.grid(axis="x", color="0.9")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8, loc="lower right", frameon=False)
     return figure

@@ -99,3 +99,19 @@ def test_hours_fall_along_the_devices():
     assert [line.get_label() for line in drawn] == ["a", "b"]
     np.testing.assert_array_equal(drawn[0].get_xydata(), [[1, 8], [8, 1]])
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
+
+
+def test_scores_are_dots_means_and_intervals_in_the_order_given():
+    runs = pd.DataFrame(
+        [("b", 4, 1.0), ("b", 4, 2.0), ("b", 4, 3.0), ("a", 4, 7.0), ("a", 20, 9.0), ("c", 4, 5.0)],
+        columns=["method", "epochs", "value"],
+    )
+    (axis,) = charts.scores(runs, ["b", "not run", "a"], "epochs").axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]
+    dots = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "."]
+    assert dots == [[[7, 0.83]], [[1, -0.17], [2, -0.17], [3, -0.17]], [[9, 1.17]]]
+    means = {tuple(bar.lines[0].get_xydata()[0]): bar.lines[2][0].get_segments()[0][:, 0] for bar in axis.containers}
+    assert sorted(means) == [(2, -0.17), (7, 0.83), (9, 1.17)]
+    np.testing.assert_allclose(means[2, -0.17], [2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5], atol=1e-3)  # t(0.975, 2)
+    np.testing.assert_array_equal(means[9, 1.17], [9, 9])  # of one run there is no interval
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["4 epochs", "20 epochs"]

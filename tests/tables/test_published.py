@@ -362,7 +362,7 @@ def test_a_table_with_several_numbers_of_a_method_has_no_order():
 
 def test_what_is_committed_of_photographs_is_what_its_list_of_runs_gives():
     """Notebook 04 says fourteen pairs, six and one, and which two Holm leaves; its tables are of the committed list."""
-    photo = {"dataset": "camvid", "recipe": "paper", "pretrained": False, "learning_rate": 1e-3, "epochs": 4}
+    photo = {"dataset": "camvid", "recipe": "paper", "pretrained": False, "epochs": 4}
     runs = tables.of_settings(lists.committed("camvid"), Settings(**photo))
     order = published.order(runs)
     assert order["holds"].value_counts().to_dict() == {"yes": 14, "undecided": 6, "reversed": 1}
