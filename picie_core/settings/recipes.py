@@ -187,4 +187,4 @@ def of_method(method: str, dataset: str) -> dict[str, Any]:
     if method not in OBJECTS:
         return METHODS.get(method, {})
     things = len(classes.TABLES[dataset].things) if dataset in classes.TABLES else 0
-    return METHODS[method] | OBJECTS_ON.get(dataset, {}) | ({"num_clusters": things} if things > 1 else {})
+    return {**METHODS[method], **OBJECTS_ON.get(dataset, {})} | ({"num_clusters": things} if things > 1 else {})
