@@ -102,8 +102,10 @@ def _unmoved(method: Method) -> Iterator[None]:
     after the ten steps of a small epoch, what looks like forgetting may be theirs.)"""
     kept = {name: value.clone() for name, value in method.named_buffers()}
     method.train()
-    yield
-    method.load_state_dict(kept, strict=False)
+    try:
+        yield
+    finally:
+        method.load_state_dict(kept, strict=False)
 
 
 @torch.no_grad()

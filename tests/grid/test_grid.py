@@ -128,6 +128,18 @@ def test_what_cannot_be_done_is_refused(grid_file, arguments, message, monkeypat
     assert message in capsys.readouterr().err
 
 
+def test_what_takes_the_place_of_a_methods_own_value_is_said(grid_file, tmp_path, monkeypatch, capsys):
+    from picie_core import cli
+
+    file = grid_file({"a": {"method": "iic", "iic_displacement": 2}})
+    monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(sys, "argv", ["picie", "grid", str(file), "--dry-run", "-p", "learning_rate=1e-3"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 0
+    assert "-p learning_rate=0.001 takes the place of the method's own value in 'a'" in capsys.readouterr().err
+
+
 def test_ctrl_c_is_answered_at_once_and_at_the_end(grid_file, stub, monkeypatch, capsys):
     from picie_core import cli
 
