@@ -1,11 +1,11 @@
 # The PiCIE workbook. Nothing is needed but GNU make and Python 3.11 to 3.14; `make` alone lists what there is to do.
 #   make demo PYTHON=python3.12              with another Python
-#   make demo LOCK=requirements-gpu.lock     with the GPU build of faiss (Linux, CUDA)
+#   make demo LOCK=requirements-gpu.lock     with the GPU build of faiss (Linux, CUDA); .venv remembers it
 
-LOCK    ?= requirements.lock
 WORKERS ?= 2
 VENV    := .venv
 BIN     := $(VENV)/bin
+LOCK    ?= $(firstword $(wildcard $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.installed-*))) requirements.lock)
 
 # 3.14 is the newest Python that every package of the lock has a wheel for. ensurepip: Debian ships Python without it.
 USABLE  := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))

@@ -31,30 +31,22 @@ Root = Annotated[Path | None, typer.Option(help="The data set's folder (scenes n
 def prepare(
     name: Annotated[str, typer.Argument(help="scenes, camvid, coco27, cityscapes27, voc21, folder, ...")],
     root: Root = None,
-    size: Annotated[int | None, typer.Option(help="Side of the network's input in pixels; default: as runs.")] = None,
-    scale: Annotated[str, typer.Option(help="small or full: the size where none is given.")] = "small",
-    recipe: Annotated[
-        str, typer.Option(help="paper, release or ours: decides the size training images are kept at.")
-    ] = "ours",
-    limit: Annotated[int | None, typer.Option(help="At most so many images of each split.")] = None,
-    skip_bad: Annotated[bool, typer.Option(help="Leave out images that cannot be used, instead of stopping.")] = False,
+    parameter: Parameters = None,
     verify: Annotated[bool, typer.Option(help="Read the arrays again and compare them with their checksums.")] = False,
 ) -> None:
-    """Decode, check and cache a data set; runs do this by themselves.
+    """Decode, check and cache what runs see of a data set; they do so by themselves.
 
     \b
     picie prepare camvid --root ~/data/CamVid
-    picie prepare coco27 --root ~/data/coco --recipe paper --scale full
-    picie prepare folder --root ~/Pictures --skip-bad
+    picie prepare coco27 --root ~/data/coco -p recipe=paper -p scale=full
+    picie prepare coco_stuff15 --root ~/data/coco -p train_split=trainval -p scored_split=trainval
+    picie prepare folder --root ~/Pictures -p on_bad_image=skip
     """
     from picie_core.settings import Settings
     from picie_core.training import splits
 
-    explicit = {"dataset": name, "data_root": root, "scale": scale, "recipe": recipe}
-    explicit |= {} if size is None else {"image_size": size}
-    explicit |= {} if limit is None else {"train_images": limit, "val_images": limit}
-    settings = Settings(**explicit, on_bad_image="skip" if skip_bad else "error")
-    for split, data in zip(("train", "val"), splits(settings), strict=True):
+    settings = Settings(**options.settings(parameter) | {"dataset": name, "data_root": root})
+    for split, data in zip((settings.learned_split, settings.scored_split), splits(settings), strict=True):
         labels = "no labels" if data.labels is None else f"{len(data.classes.names)} classes"  # type: ignore[union-attr]
         if verify:
             data.verify()

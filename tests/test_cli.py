@@ -112,9 +112,10 @@ def test_alone_it_shows_its_help(picie):
         (("run", "00", "-p", "num_overclusters=3"), r"overclustering needs more than num_clusters = 12"),
         (("run", "17"), r"no notebook '17'; there are: 00_run, 01_data, 02_baselines, 03_picie, 04_main_results"),
         (("run", "data/paper/picie_table1_coco_all.csv"), r"no notebook"),
-        (("prepare", "scene", "--size", "32"), r"dataset = 'scene': did you mean 'scenes'\?"),
-        (("prepare", "scenes", "--size", "33"), r"image_size = 33: .*multiple of 32"),
-        (("prepare", "scenes", "--limit", "0"), r"train_images = 0"),
+        (("prepare", "scene", "-p", "image_size=32"), r"dataset = 'scene': did you mean 'scenes'\?"),
+        (("prepare", "scenes", "-p", "image_size=33"), r"image_size = '33': .*multiple of 32"),
+        (("prepare", "scenes", "-p", "train_images=0"), r"train_images = '0'"),
+        (("prepare", "scenes", "-p", "scored_split=test"), r"scenes has no split 'test': .*Known: train, val"),
         (("prepare", "folder"), r"folder needs to be told its folder: give root \(data_root, --root\)"),
         (("prepare", "camvid", "--root", "nowhere"), r"nowhere"),
         (("segment", "nothing", "--images", ".", "--out", "out"), r"no finished run nothing: give its folder"),
@@ -276,28 +277,32 @@ def test_doctor_tells_versions_devices_places_and_data_sets(picie, home):
     assert states["folder"] == "give --root (data_root)"
 
 
+TWO = ("-p", "train_images=2", "-p", "val_images=2")
+FOUR = ("-p", "train_images=4", "-p", "val_images=4")
+
+
 def test_prepare_says_what_it_made(picie):
-    status, out, _ = picie("prepare", "scenes", "--size", "32", "--recipe", "paper", "--limit", "4")
+    status, out, _ = picie("prepare", "scenes", "-p", "image_size=32", "-p", "recipe=paper", *FOUR)
     assert status == 0
     train, val = out.splitlines()
     assert re.fullmatch(r"train: 4 images of 32 pixels, 12 classes: (.+)", train)
     folder = Path(re.fullmatch(r"val: 4 images of 32 pixels, 12 classes: (.+)", val).group(1))
     assert (folder / "manifest.json").is_file()
-    assert picie("prepare", "scenes", "--size", "32", "--recipe", "paper", "--limit", "4")[1] == out
+    assert picie("prepare", "scenes", "-p", "image_size=32", "-p", "recipe=paper", *FOUR)[1] == out
 
 
 def test_prepare_makes_what_a_run_of_these_axes_sees(picie, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.fromarray(np.full((50, 40, 3), 99, np.uint8)).save(photos / "a.png")
-    small = picie("prepare", "folder", "--root", photos, "--recipe", "paper")[1].splitlines()
-    full = picie("prepare", "folder", "--root", photos, "--recipe", "release", "--scale", "full")[1].splitlines()
+    small = picie("prepare", "folder", "--root", photos, "-p", "recipe=paper")[1].splitlines()
+    full = picie("prepare", "folder", "--root", photos, "-p", "recipe=release", "-p", "scale=full")[1].splitlines()
     assert ["of 128 pixels" in line for line in small] == [True, True]
     assert ["of 640 pixels" in full[0], "of 320 pixels" in full[1]] == [True, True]
 
 
 def test_prepare_may_check_what_was_prepared_before(picie, home):
-    words = ("prepare", "scenes", "--size", "32", "--recipe", "paper", "--limit", "2", "--verify")
+    words = ("prepare", "scenes", "-p", "image_size=32", "-p", "recipe=paper", *TWO, "--verify")
     status, out, _ = picie(*words)
     assert status == 0
     array = next(Path(out.split(": ")[-1].strip()).glob("*.images.npy"))
@@ -311,9 +316,16 @@ def test_prepare_may_check_what_was_prepared_before(picie, home):
 
 
 def test_prepare_keeps_training_images_at_the_recipes_size(picie):
-    train, val = picie("prepare", "scenes", "--size", "32", "--recipe", "release", "--limit", "2")[1].splitlines()
+    train, val = picie("prepare", "scenes", "-p", "image_size=32", "-p", "recipe=release", *TWO)[1].splitlines()
     assert "train: 2 images of 64 pixels" in train
     assert "val: 2 images of 32 pixels" in val
+
+
+def test_prepare_makes_the_splits_of_the_settings(picie):
+    words = ("prepare", "scenes", "-p", "image_size=32", *TWO, "-p", "scored_split=train")
+    learned, scored = picie(*words)[1].splitlines()
+    assert "train: 2 images of 64 pixels" in learned
+    assert "train: 2 images of 32 pixels" in scored
 
 
 def test_prepare_of_photographs_may_leave_out_what_is_damaged(picie, tmp_path):
@@ -322,10 +334,10 @@ def test_prepare_of_photographs_may_leave_out_what_is_damaged(picie, tmp_path):
     for name in ("a", "b"):
         Image.fromarray(np.full((50, 40, 3), 99, np.uint8)).save(photos / f"{name}.jpg")
     (photos / "c.jpg").write_bytes(b"no")
-    status, _, err = picie("prepare", "folder", "--root", photos, "--size", "32")
+    status, _, err = picie("prepare", "folder", "--root", photos, "-p", "image_size=32")
     assert status == 2
     assert "c.jpg" in err
-    status, out, _ = picie("prepare", "folder", "--root", photos, "--size", "32", "--skip-bad")
+    status, out, _ = picie("prepare", "folder", "--root", photos, "-p", "image_size=32", "-p", "on_bad_image=skip")
     assert status == 0
     assert "train: 2 images of 64 pixels, no labels: " in out
 

@@ -117,6 +117,27 @@ def test_the_makefile_lists_its_targets():
     assert {"help", "demo", "fast", "test", "site", "lab", "check", "lock", "clean"} <= set(targets)
 
 
+@pytest.mark.parametrize(
+    ("installed", "lock"),
+    [
+        ([], "requirements.lock"),
+        (["requirements.lock"], "requirements.lock"),
+        (["requirements-gpu.lock"], "requirements-gpu.lock"),
+        (["gone.lock"], "requirements.lock"),
+    ],
+)
+def test_the_lock_that_was_set_up_is_kept(tmp_path, installed, lock):
+    for name in ("Makefile", *LOCKS):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / ".venv").mkdir()
+    for name in installed:
+        (tmp_path / ".venv" / f".installed-{name}").touch()
+    command = ["make", "--no-print-directory", "--eval", "which: ; @echo $(LOCK)", "which"]
+    clean = {name: value for name, value in os.environ.items() if name not in {"LOCK", "MAKEFLAGS", "MAKEOVERRIDES"}}
+    done = subprocess.run(command, cwd=tmp_path, env=clean, text=True, capture_output=True, check=True)
+    assert done.stdout.strip() == lock
+
+
 def test_an_old_python_is_refused_with_advice(tmp_path):
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.9 && exit\nexit 1\n')

@@ -119,7 +119,9 @@ def spoil_training(setattr_, epoch, factor=np.nan):
     def run_pass(pass_, *args):
         if pass_.name == "train" and next(epochs) == epoch:
             last, step = pass_.order[-1], pass_.step
-            pass_ = dataclasses.replace(pass_, step=lambda b: step(b) * (factor if last in b.indices else 1))
+            pass_ = dataclasses.replace(
+                pass_, step=lambda b: (part * (factor if last in b.indices else 1) for part in step(b))
+            )
         return real(pass_, *args)
 
     setattr_(passes, "run", run_pass)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from picie_core import suggestions
 from picie_core.classes import ClassTable
 from picie_core.datasets import decoding, framing
 from picie_core.datasets.problems import DataError, Problem, Unusable
@@ -158,6 +159,11 @@ class Dataset:
     folder: str | None = None
     splits: tuple[str, ...] = ("train", "val")
     frame: framing.Framing = framing.short_side
+
+    def require(self, split: str) -> None:
+        """Raises `DataError` where the data set has no such split."""
+        if split not in self.splits:
+            raise DataError(f"{self.name} has no split {split!r}: {suggestions.nearest(split, self.splits)}")
 
 
 class MissingFolders(DataError):

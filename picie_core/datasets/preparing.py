@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from picie_core import places, suggestions
+from picie_core import places
 from picie_core.datasets import prepared, registry
 from picie_core.datasets.listing import Dataset, Item, Listing, MissingFolders
 from picie_core.datasets.making import VERSION, Job, make
@@ -97,8 +97,7 @@ def prepare(
 
 
 def _check(dataset: Dataset, split: str, size: int, limit: int | None, on_bad_image: str, workers: int | None) -> None:
-    if split not in dataset.splits:
-        raise DataError(f"{dataset.name} has no split {split!r}: {suggestions.nearest(split, dataset.splits)}")
+    dataset.require(split)
     if on_bad_image not in ("error", "skip"):
         raise DataError(f'on_bad_image is {on_bad_image!r}; expected "error" or "skip"')
     for what, value, most in (("size", size, 8192), ("limit", limit, None), ("workers", workers, None)):

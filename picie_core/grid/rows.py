@@ -172,7 +172,7 @@ def _behind(scores: Mapping[str, Mapping[int, float]], row: Row) -> str:
 def _same_data(row: Row) -> bool:
     """Whether the row's runs are of the whole data set that its published number is of, scored on its split."""
     s, table = Settings(**row.settings), (row.published or {}).get("table", "")
-    whole = s.train_images is None and s.val_images is None and s.scored_split == "val"
+    whole = all(getattr(s, name) == value for name, value in published.WHOLE.items())
     return whole and s.dataset == (published.JOINED | published.GRIDS).get(table)
 
 

@@ -1,7 +1,7 @@
 """What PiCIE and modified DeepCluster share: cluster the pixels of each view, label them, learn the labels."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ Clustering = tuple[int, int]
 class Alternating(Method):
     """An epoch: k-means on each view's features, a pseudo-label for each pixel of each view, one pass of training.
 
-    A subclass says which views are clustered, into how many clusters, and what the loss is (`terms`, `total`).
+    A subclass says which views are clustered, into how many clusters, and what the loss is (`shares`, `total`).
 
     Args:
         settings: of the run.
@@ -114,23 +114,30 @@ class Alternating(Method):
         if s.classifier == "parametric":
             optimizers.append(self._new_heads(epoch))
 
-        def learn(batch: Batch) -> Tensor:
-            terms = self.terms(epoch, batch)
-            means.add(terms, len(batch.indices))
-            return self.total(terms)
+        def learn(batch: Batch) -> Iterator[Tensor]:
+            seen = []
+            for share in self.shares(epoch, batch):
+                yield self.total(share)
+                seen.append({name: value.detach() for name, value in share.items()})
+            means.add(_sum(seen), len(batch.indices))
 
         self.train()
         order = draws.permutation(self.num_images, (s.seed, "training order", epoch))
         yield Pass("train", order, s.batch_size, learn, tuple(optimizers))
         self.record |= {f"loss_{name}": value for name, value in means.values().items()}
 
-    def terms(self, epoch: int, batch: Batch) -> dict[str, Tensor]:
-        """The parts of the training loss on one batch, scalars by name."""
+    def shares(self, epoch: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        """The terms of the training loss on one batch, scalars by name, in shares that add up to them and can be
+        descended one after the other: each is computed when it is asked for."""
         raise NotImplementedError
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The loss to descend, of its parts: a scalar."""
+        """The loss to descend, of its terms or a share of them: a scalar, linear in them."""
         raise NotImplementedError
+
+    def terms(self, epoch: int, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the training loss on one batch, scalars by name: the sums of `shares`."""
+        return _sum(self.shares(epoch, batch))
 
     def loss(self, epoch: int, batch: Batch) -> Tensor:
         """The training loss of one batch, a scalar."""
@@ -154,3 +161,11 @@ class Alternating(Method):
                 self.heads[v] = network.classifier(s.feature_dim, self.sizes[0], device)
             network.draw_classifier(self.heads[v], (s.seed, "head", epoch, v))
         return torch.optim.Adam([p for head in self.heads.values() for p in head.parameters()], lr=s.learning_rate)
+
+
+def _sum(shares: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for share in shares:
+        for name, value in share.items():
+            found[name] = found[name] + value if name in found else value
+    return found

@@ -1,6 +1,6 @@
 """Modified DeepCluster (the paper's baseline): cluster the pixels of one view, learn the labels with a linear layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
@@ -36,14 +36,14 @@ class DeepCluster(Alternating):
             self.head = network.draw_classifier(head, (settings.seed, "head", 0, 1))
             self.heads = {1: self.head}
 
-    def terms(self, epoch: int, batch: Batch) -> dict[str, Tensor]:
-        """The one part of the loss on a batch, `within_k` (view 1's own labels)."""
+    def shares(self, epoch: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        """The one term of the loss on a batch, `within_k` (view 1's own labels)."""
         k = self.sizes[0]
         logits = self.classify(self.view(1, epoch, batch), 1, k)
-        return {f"within_{k}": losses.clustering_loss(logits, self.targets(1, k, batch), self.weights[1, k])}
+        yield {f"within_{k}": losses.clustering_loss(logits, self.targets(1, k, batch), self.weights[1, k])}
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The loss to descend: its one part."""
+        """The loss to descend: its one term."""
         return terms[f"within_{self.sizes[0]}"]
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:

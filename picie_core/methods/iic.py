@@ -65,10 +65,10 @@ class Iic(Method):
         for turn, names in enumerate(self.turns):
             number = len(self.turns) * epoch + turn
 
-            def learn(batch: Batch, number: int = number, names: list[str] = names) -> Tensor:
+            def learn(batch: Batch, number: int = number, names: list[str] = names) -> Iterator[Tensor]:
                 terms = self.terms(number, batch, names)
                 means.add(terms, len(batch.indices))
-                return torch.stack(list(terms.values())).sum()
+                yield torch.stack(list(terms.values())).sum()
 
             order = draws.permutation(self.num_images, (s.seed, "training order", number))
             yield Pass("train", order, s.batch_size, learn, (self.optimizers["network"],))

@@ -46,14 +46,15 @@ class Pass:
         name: what `progress.csv` calls its seconds, e.g. `train`.
         order: image numbers in the order they are visited.
         batch_size: images a step; the last batch may be smaller.
-        step: takes a batch; returns the loss to descend, or None where nothing is learned.
-        optimizers: zeroed before the step and moved after its backward; none: the step runs without gradients.
+        step: takes a batch; yields the loss to descend in parts, each computed when the backward of the one before is
+            done and its activations are given back; None where nothing is learned.
+        optimizers: zeroed before the step and moved after its last backward; none: the step runs without gradients.
     """
 
     name: str
     order: np.ndarray
     batch_size: int
-    step: Callable[[Batch], Tensor | None]
+    step: Callable[[Batch], Iterator[Tensor] | None]
     optimizers: tuple[torch.optim.Optimizer, ...] = ()
 
 

@@ -1,6 +1,6 @@
 """PiCIE and PiCIE+H (section 3): cluster two views, then teach each view its own and the other's labels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -30,27 +30,32 @@ class Picie(Alternating):
         sizes = (settings.num_clusters, *([settings.num_overclusters] if settings.num_overclusters else []))
         super().__init__(settings, num_images, (1, 2) if settings.clusterings == "two" else (1,), sizes)
 
-    def terms(self, epoch: int, batch: Batch) -> dict[str, Tensor]:
-        """The parts of the training loss on one batch, scalars: for each number of clusters K `within_K` (eq. 10: the
-        views' own labels) and `cross_K` (eq. 11: each other's), sums of two cross-entropies; `mse` where it is used."""
-        features = {v: self.view(v, epoch, batch) for v in (1, 2)}
-        first, second = self.views if len(self.views) == 2 else (1, 1)
+    def shares(self, epoch: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        """The terms of the training loss on one batch, view by view, scalars: for each number of clusters K `within_K`
+        (eq. 10: under the view's own labels) and `cross_K` (eq. 11: under the other's), of both views sums of two
+        cross-entropies; `mse`, which needs both views at a time, where it is used."""
+        if self.settings.mse == "none":
+            for z in (1, 2):
+                yield self._of_view(z, self.view(z, epoch, batch), batch)
+            return
+        features = {z: self.view(z, epoch, batch) for z in (1, 2)}
+        first, second = (self._of_view(z, features[z], batch) for z in (1, 2))
+        both = {name: first[name] + second[name] for name in first}
+        yield both | {"mse": losses.view_difference(features[1], features[2])}
+
+    def _of_view(self, z: int, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        own, other = (z, 3 - z) if len(self.views) == 2 else (1, 1)
         found = {}
         for k in self.sizes:
-            y = {v: self.targets(v, k, batch) for v in self.views}
             ce = {
-                (z, v): losses.clustering_loss(self.classify(features[z], v, k), y[v], self.weights[v, k])
-                for z in (1, 2)
+                v: losses.clustering_loss(self.classify(features, v, k), self.targets(v, k, batch), self.weights[v, k])
                 for v in self.views
             }
-            found[f"within_{k}"] = ce[1, first] + ce[2, second]
-            found[f"cross_{k}"] = ce[1, second] + ce[2, first]
-        if self.settings.mse != "none":
-            found["mse"] = losses.view_difference(features[1], features[2])
+            found |= {f"within_{k}": ce[own], f"cross_{k}": ce[other]}
         return found
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The loss to descend, of its parts: a scalar."""
+        """The loss to descend, of its terms or a view's share of them: a scalar."""
         s = self.settings
         shares = losses.overcluster_weights(*self.sizes, s.overcluster_weights) if len(self.sizes) == 2 else (1.0,)
         # "instead": the difference stands where the mean of the two cross-view losses stood

@@ -56,8 +56,8 @@ class Supervised(Method):
         self.train()
         order = self.shown[draws.permutation(len(self.shown), (s.seed, "training order", epoch))]
 
-        def learn(batch: Batch) -> Tensor:
-            return self.loss(epoch, batch)
+        def learn(batch: Batch) -> Iterator[Tensor]:
+            yield self.loss(epoch, batch)
 
         yield Pass("train", order, s.batch_size, learn, (self.optimizers["network"],))
 

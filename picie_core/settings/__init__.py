@@ -86,8 +86,9 @@ class Settings(Fields):
 
     @property
     def learned_split(self) -> str:
-        """The split of the data set that is learned from: `train`, but for later self-trainings."""
-        return self.comus_later_split if self.method == "comus" and self.comus_iterations > 1 else "train"
+        """The split of the data set that is learned from: `train_split`, but for later self-trainings."""
+        later = self.method == "comus" and self.comus_iterations > 1
+        return self.comus_later_split if later else self.train_split
 
     @property
     def predicted_clusters(self) -> int:

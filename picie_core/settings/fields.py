@@ -67,7 +67,8 @@ class Fields(BaseModel):
         None, "at most so many training images, spread over the split (scenes: the first); none: all", ge=2, place=True
     )
     val_images: int | None = knob(None, "at most so many validation images, likewise; none: all", ge=1, place=True)
-    scored_split: Literal["val", "train"] = knob(
+    train_split: Literal["train", "trainval"] = knob("train", "the split that is learned from", before="train")
+    scored_split: Literal["val", "train", "trainval", "test"] = knob(
         "val", "the split whose labels the score looks at; development is done on train", before="val"
     )
     on_bad_image: Literal["error", "skip"] = knob(

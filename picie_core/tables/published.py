@@ -26,6 +26,9 @@ GRIDS = {
 }  # fmt: skip
 """The published tables whose rows are those of a grid file, and the data set that each is of."""
 
+WHOLE = {"train_images": None, "val_images": None, "train_split": "train", "scored_split": "val"}
+"""The settings by which a run sees the whole of a data set, by the splits that published numbers are of."""
+
 COUNTERPARTS = {
     ("No Train", "classifier=Linear"): "untrained-linear", ("No Train", "classifier=Prototype"): "untrained",
     ("Modified DC", ""): "deepcluster", ("IIC", ""): "iic", ("IIC-res12", ""): "iic-res12", ("PiCIE", ""): "picie",
@@ -205,10 +208,9 @@ def _our_metric(metric: str, setting: str) -> str:
 
 def _data_used(runs: pd.DataFrame) -> list[str]:
     """The data sets of some runs, and what part of each."""
-    part = {"train_images", "val_images", "scored_split"}
     found = set()
     for data, explicit in zip(runs["dataset"], runs["explicit"], strict=True):
-        given = {k: v for k, v in json.loads(explicit).items() if k in part and v not in (None, "val")}
+        given = {k: v for k, v in json.loads(explicit).items() if k in WHOLE and v != WHOLE[k]}
         found.add(", ".join([data, *(f"{name}={value}" for name, value in sorted(given.items()))]))
     return sorted(found)
 

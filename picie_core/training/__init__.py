@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from picie_core import devices, evaluation, files, places, provenance, records, views
-from picie_core.datasets import Prepared, prepare
+from picie_core.datasets import DATASETS, Prepared, prepare
 from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, Method, Pass
 from picie_core.metrics import score
@@ -80,6 +80,8 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
         SettingsError: the method is taught classes that the set has not.
     """
     s = settings
+    for split in (s.learned_split, s.scored_split):
+        DATASETS[s.dataset].require(split)  # before the other is prepared, which may take hours
     common = {"root": s.data_root, "on_bad_image": s.on_bad_image, "workers": s.workers}
     train = prepare(s.dataset, split=s.learned_split, size=s.base_size, limit=s.train_images, **common)
     if s.method in TAUGHT and train.labels is None:

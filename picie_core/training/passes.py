@@ -1,12 +1,13 @@
 """One pass of a method over a split: batch by batch, each step with its backward and its optimisers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from picie_core.methods import Pass
+from picie_core.methods import Batch, Pass
 from picie_core.processes import ranks
 from picie_core.settings import SettingsError
 from picie_core.training.feed import Feed
@@ -32,24 +33,44 @@ def run(pass_: Pass, feed: Feed, fabric: "Fabric", tick: Callable[[int], None] =
     """
     losses: list[Tensor] = []
     for batch in feed.batches(ranks.batches(pass_.order, pass_.batch_size, len(feed))):
-        try:
-            with torch.set_grad_enabled(bool(pass_.optimizers)), fabric.autocast():
-                loss = pass_.step(batch)
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise SettingsError(
-                f"batch norm needs more than one value a channel, and the last of {len(pass_.order)} images by batches "
-                f"of {pass_.batch_size} ({pass_.name}) is alone, with one cell at the coarsest level: "
-                "give another batch_size or kmeans_batch_size, or a larger image_size"
-            ) from error
-        if loss is not None:
-            for optimizer in pass_.optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            fabric.backward(loss)
+        for optimizer in pass_.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        parts = []
+        for part in _parts(pass_, batch, fabric):
+            fabric.backward(part)
+            parts.append(part.detach())
+        if parts:
             ranks.add_gradients(p for o in pass_.optimizers for group in o.param_groups for p in group["params"])
             for optimizer in pass_.optimizers:
                 optimizer.step()
-            losses.append(loss.detach())
+            losses.append(torch.stack(parts).sum())
         tick(len(batch.indices))
     return losses
+
+
+def _parts(pass_: Pass, batch: Batch, fabric: "Fabric") -> Iterator[Tensor]:
+    """The parts of a step's loss, each computed when it is asked for."""
+    with _forward(pass_, fabric):
+        parts = pass_.step(batch) or iter(())
+    while True:
+        with _forward(pass_, fabric):
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
+
+
+@contextmanager
+def _forward(pass_: Pass, fabric: "Fabric") -> Iterator[None]:
+    """Gradients where something is learned, the fabric's precision, and advice on a batch that batch norm refuses."""
+    try:
+        with torch.set_grad_enabled(bool(pass_.optimizers)), fabric.autocast():
+            yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise SettingsError(
+            f"batch norm needs more than one value a channel, and the last of {len(pass_.order)} images by batches "
+            f"of {pass_.batch_size} ({pass_.name}) is alone, with one cell at the coarsest level: "
+            "give another batch_size or kmeans_batch_size, or a larger image_size"
+        ) from error

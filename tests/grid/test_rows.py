@@ -66,7 +66,13 @@ def test_ours_beside_the_papers(grid):
     assert math.isnan(found.loc["mse", "mIoU, paper"])
 
 
-PARTS = [{"dataset": "scenes"}, {"val_images": 4}, {"train_images": 8}, {"scored_split": "train"}]
+PARTS = [
+    {"dataset": "scenes"},
+    {"val_images": 4},
+    {"train_images": 8},
+    {"scored_split": "train"},
+    {"train_split": "trainval"},
+]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=str)

@@ -224,6 +224,19 @@ def test_terms_are_the_two_sums_that_the_total_is_made_of(monkeypatch):
     assert method.total(terms) == method.loss(0, batch)
 
 
+@pytest.mark.parametrize("values", CASES, ids=lambda values: " ".join(f"{k}={v}" for k, v in values.items()))
+def test_views_descended_one_after_the_other_give_the_gradient_of_their_sum(monkeypatch, values):
+    method, batch = picie(monkeypatch, **values)
+    weights = list(method.network.parameters())
+    together = torch.autograd.grad(method.loss(2, batch), weights)
+    shown = 0
+    for share in method.shares(2, batch):
+        shown += 1
+        method.total(share).backward()  # before the next share is computed
+    assert shown == (2 if method.settings.mse == "none" else 1)
+    assert all(torch.equal(weight.grad, sum_) for weight, sum_ in zip(weights, together, strict=True))
+
+
 @pytest.mark.parametrize("recipe", ["paper", "release"])
 def test_the_gradient_passes_through_the_warp_of_view_2_and_not_into_prototypes(monkeypatch, recipe):
     method, batch = picie(monkeypatch, recipe=recipe, crop_min_side=0.2)

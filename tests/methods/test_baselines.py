@@ -8,8 +8,8 @@ import oracles
 import pytest
 import torch
 import torch.nn.functional as F
-from test_methods import IMAGES, SIZE, D, K, N, Tiny, build, close
-from test_methods import run as descend
+from tiny_methods import IMAGES, SIZE, D, K, N, Tiny, build, close
+from tiny_methods import run as descend
 from torch import nn
 
 from picie_core import clustering, network, views
@@ -363,7 +363,7 @@ def test_every_pass_has_pairs_of_its_own_and_the_sum_is_the_sum(monkeypatch):
     together = iic(monkeypatch, iic_heads="summed", batch_size=N)
     terms = together.terms(0, EVERYTHING, ["auxiliary", "main"])
     ordered = next(iter(together.passes(0)))
-    loss = ordered.step(Batch(IMAGES, np.arange(N), LABELS))
+    (loss,) = ordered.step(Batch(IMAGES, np.arange(N), LABELS))
     assert float(loss.detach()) == pytest.approx(sum(float(term.detach()) for term in terms.values()), rel=1e-5)
 
 
@@ -407,7 +407,7 @@ def test_iic_finds_what_both_pictures_share(monkeypatch):
     for epoch in range(12):
         for pass_ in method.passes(epoch):
             for start in range(0, N, 5):
-                loss = pass_.step(Batch(halves[start : start + 5], pass_.order[start : start + 5]))
+                (loss,) = pass_.step(Batch(halves[start : start + 5], pass_.order[start : start + 5]))
                 pass_.optimizers[0].zero_grad()
                 loss.backward()
                 pass_.optimizers[0].step()
@@ -484,7 +484,7 @@ def test_it_learns_the_classes_in_their_own_numbers():
     for epoch in range(15):
         (pass_,) = method.passes(epoch)
         assert pass_.name == "train"
-        loss = pass_.step(Batch(images[pass_.order], pass_.order, truth[pass_.order]))
+        (loss,) = pass_.step(Batch(images[pass_.order], pass_.order, truth[pass_.order]))
         pass_.optimizers[0].zero_grad()
         loss.backward()
         pass_.optimizers[0].step()

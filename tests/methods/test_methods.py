@@ -6,64 +6,19 @@ import numpy as np
 import oracles
 import pytest
 import torch
+from tiny_methods import IMAGES, SIZE, K, N, Tiny, batches, build, close, run
 from torch import nn
 
 from picie_core import clustering, losses, network, settings, views
-from picie_core.methods import METHODS, Batch, Method, Pass
+from picie_core.methods import METHODS, Batch, Method
 from picie_core.methods.picie import Picie
 from picie_core.settings import Settings
 from picie_core.views import geometry
-
-N, SIZE, D, K = 10, 32, 6, 3
-IMAGES = oracles.pictures(N, SIZE)
-
-
-class Tiny(nn.Module):
-    """A convolution and a batch norm, in the place of the ResNet."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            self.conv = nn.Conv2d(3, settings.feature_dim, 4, stride=4)
-        self.norm = nn.BatchNorm2d(settings.feature_dim)
-        self.channels = settings.feature_dim
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.conv(images))
-
-
-def build(name: str = "picie", **values) -> Method:
-    common = {"image_size": SIZE, "base_size": SIZE, "feature_dim": D, "num_clusters": K, "batch_size": 4}
-    kmeans = {"kmeans_batch_size": 4, "kmeans_init_batches": 2, "kmeans_update_batches": 1, "pretrained": False}
-    return METHODS[name](Settings(**(common | kmeans | {"method": name} | values)), N)
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "build", Tiny)
-
-
-def batches(pass_: Pass) -> list[Batch]:
-    cuts = range(0, len(pass_.order), pass_.batch_size)
-    orders = [pass_.order[start : start + pass_.batch_size] for start in cuts]
-    return [Batch(IMAGES[order], order) for order in orders]
-
-
-def run(pass_: Pass) -> list[float]:
-    """What the training loop does with a pass."""
-    found = []
-    for batch in batches(pass_):
-        with torch.set_grad_enabled(bool(pass_.optimizers)):
-            loss = pass_.step(batch)
-        if loss is not None:
-            for optimizer in pass_.optimizers:
-                optimizer.zero_grad()
-            loss.backward()
-            for optimizer in pass_.optimizers:
-                optimizer.step()
-            found.append(float(loss.detach()))
-    return found
 
 
 def test_the_registry_and_the_settings_name_the_same_methods():
@@ -206,6 +161,21 @@ def test_clustering_sees_the_features_of_that_mode(tiny, rule):
     torch.testing.assert_close(fed[0], expected, atol=1e-3, rtol=0)
 
 
+def test_a_view_is_computed_when_the_other_is_descended(tiny, monkeypatch):
+    """So that the activations of one view at a time take memory."""
+    method, seen = build(), []
+    monkeypatch.setattr(method, "view", lambda v, *args: seen.append(f"view {v}") or Picie.view(method, v, *args))
+    for pass_ in method.passes(0):
+        if pass_.name != "train":
+            run(pass_)
+            continue
+        seen.clear()
+        for part in pass_.step(batches(pass_)[0]):
+            part.backward()
+            seen.append("backward")
+    assert seen == ["view 1", "backward", "view 2", "backward"]
+
+
 def test_the_record_holds_the_mean_of_the_losses(tiny):
     method = build()
     passes = list_through(method, 0)
@@ -338,19 +308,14 @@ def test_an_epoch_with_the_real_network():
         for start in range(0, 4, pass_.batch_size):
             order = pass_.order[start : start + pass_.batch_size]
             with torch.set_grad_enabled(bool(pass_.optimizers)):
-                loss = pass_.step(Batch(images[order], order))
+                parts = pass_.step(Batch(images[order], order))
+                loss = parts and sum(parts)
     loss.backward()
     assert np.isfinite(float(loss.detach()))
     assert all(p.grad is not None for p in method.parameters())
 
 
 # Without training ----------------------------------------------------------------------------------------------------
-
-
-def close(method: Method) -> Method:
-    for pass_ in method.closing_passes():
-        run(pass_)
-    return method.eval()
 
 
 @pytest.mark.parametrize("name", ["untrained", "random", "rgb", "position"])

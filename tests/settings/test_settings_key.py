@@ -24,7 +24,7 @@ FIXED = {
 KEY = "8d41d82c7bf58797"
 # Settings added after the first runs, at the values those had: they do not count there.
 ADDED = {
-    "kmeans_points": None, "scored_split": "val", "trunk": "fpn", "sobel": False,
+    "kmeans_points": None, "train_split": "train", "scored_split": "val", "trunk": "fpn", "sobel": False,
     "training_clusters": 0,
     "iic_lambda": 1.0, "iic_displacement": 10, "iic_collapsed": False, "iic_loss_size": None,
     "iic_auxiliary_clusters": 45, "iic_heads": "alternating", "iic_affine": False, "iic_mask": "warp",
@@ -99,7 +99,7 @@ OTHER = {
     "kmeans_init_batches": 20, "kmeans_update_batches": 1, "kmeans_iterations": 10, "kmeans_batchnorm": "running",
     "label_rule": "inner", "logit_rule": "euclidean", "temperature": 0.1, "balance": "none", "mse": "added",
     "epochs": 5, "batch_size": 8, "learning_rate": 1e-4, "precision": "bf16", "threads": 1,
-    "kmeans_points": 256, "padding": "replicate", "scored_split": "train",
+    "kmeans_points": 256, "padding": "replicate", "train_split": "trainval", "scored_split": "train",
     "sobel": True, "training_clusters": 100,
     "iic_lambda": 1.5, "iic_displacement": 5, "iic_collapsed": True, "iic_loss_size": 64,
     "iic_auxiliary_clusters": 0, "iic_heads": "summed", "iic_affine": True, "iic_mask": "release",

@@ -204,7 +204,8 @@ def test_a_number_of_other_data_is_not_a_reproduction_however_near():
         ({"val_images": 50}, "coco27, val_images=50"),
         ({"train_images": 500, "val_images": None}, "coco27, train_images=500"),
         ({"scored_split": "train"}, "coco27, scored_split=train"),
-        ({"scored_split": "val", "epochs": 3}, "coco27"),
+        ({"scored_split": "test", "train_split": "trainval"}, "coco27, scored_split=test, train_split=trainval"),
+        ({"scored_split": "val", "train_split": "train", "val_images": None, "epochs": 3}, "coco27"),
     ],
 )
 def test_a_part_of_the_data_is_other_data(given, data):

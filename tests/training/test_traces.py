@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from test_methods import D, K, N, Tiny, build
+from tiny_methods import D, K, N, Tiny, build
 from torch import Tensor
 
 from picie_core import devices, metrics, network, views
