@@ -34,7 +34,7 @@ def prepare(
     parameter: Parameters = None,
     verify: Annotated[bool, typer.Option(help="Read the arrays again and compare them with their checksums.")] = False,
 ) -> None:
-    """Decode, check and cache what runs see of a data set; they do so by themselves.
+    """Decode, check and cache a data set; runs do this by themselves. Settings are those of the runs.
 
     \b
     picie prepare camvid --root ~/data/CamVid
@@ -45,7 +45,10 @@ def prepare(
     from picie_core.settings import Settings
     from picie_core.training import splits
 
-    settings = Settings(**options.settings(parameter) | {"dataset": name, "data_root": root})
+    given, named = options.settings(parameter), {"dataset": name} | ({} if root is None else {"data_root": root})
+    if twice := sorted(given.keys() & named.keys()):
+        raise RefusedError(f"-p {twice[0]}: NAME is the data set and --root its folder; give each once")
+    settings = Settings(**given, **named)
     for split, data in zip((settings.learned_split, settings.scored_split), splits(settings), strict=True):
         labels = "no labels" if data.labels is None else f"{len(data.classes.names)} classes"  # type: ignore[union-attr]
         if verify:

@@ -116,6 +116,7 @@ def test_alone_it_shows_its_help(picie):
         (("prepare", "scenes", "-p", "image_size=33"), r"image_size = '33': .*multiple of 32"),
         (("prepare", "scenes", "-p", "train_images=0"), r"train_images = '0'"),
         (("prepare", "scenes", "-p", "scored_split=test"), r"scenes has no split 'test': .*Known: train, val"),
+        (("prepare", "scenes", "-p", "dataset=camvid"), r"-p dataset: NAME is the data set .* give each once"),
         (("prepare", "folder"), r"folder needs to be told its folder: give root \(data_root, --root\)"),
         (("prepare", "camvid", "--root", "nowhere"), r"nowhere"),
         (("segment", "nothing", "--images", ".", "--out", "out"), r"no finished run nothing: give its folder"),
