@@ -30,7 +30,7 @@ from picie_core.files import write, write_json
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, majority_iou, match, match_iou, score
 from picie_core.metrics.partitions import object_classes, objects, things_and_stuff
 from picie_core.settings import TAUGHT, Settings
-from picie_core.settings.recipes import OBJECTS
+from picie_core.settings.methods import OBJECTS
 
 log = logging.getLogger(__name__)
 

@@ -45,7 +45,7 @@ class Position(Rgb):
 class Random(Method):
     """A cluster drawn uniformly for each pixel."""
 
-    clusters_at_the_end = False
+    passes_at_the_end = 0
 
     @classmethod
     def starts_from_imagenet(cls, settings: Settings) -> bool:

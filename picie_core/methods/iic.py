@@ -35,7 +35,7 @@ class Iic(Method):
     """
 
     learns = True
-    clusters_at_the_end = False
+    passes_at_the_end = 0
 
     def __init__(self, settings: Settings, num_images: int) -> None:
         super().__init__(settings, num_images)

@@ -85,7 +85,13 @@ class Method(nn.Module):
     """A way to give every pixel one of K clusters.
 
     A subclass has `embedding`, the features that the final clustering and the prediction use, and overrides `passes` if
-    it learns. State that must outlast an interruption is in modules and buffers (`state_dict`) and in `optimizers`.
+    it learns, `closing_passes` if it ends otherwise than by k-means, `logits` if it predicts otherwise than by the
+    nearest prototype, and `starts_from_imagenet` if it has no network.
+
+    State that must outlast an interruption is in modules, in buffers that have their shape from the start
+    (`state_dict`), and in `optimizers`. A finished run is restored by building the method with `num_images` 0 and
+    loading its weights. Checkpoints lie between epochs: closing passes begin anew. What is drawn is drawn from
+    `draws`, never by a layer (dropout, stochastic depth), whose draws no checkpoint holds.
     """
 
     results_version: ClassVar[int] = 1
@@ -100,8 +106,8 @@ class Method(nn.Module):
     passes_an_epoch: int = 0
     """How many `passes` yields, for the progress bar."""
 
-    clusters_at_the_end: bool = True
-    """Whether `closing_passes` clusters anew; not where a method predicts by a classifier of its own."""
+    passes_at_the_end: int = 1
+    """How many `closing_passes` yields, likewise; 0 where a method predicts by a classifier of its own."""
 
     together: int = 1
     """How many clusterings of the same pixels are made at a time, and share `kmeans_memory`."""
@@ -127,8 +133,8 @@ class Method(nn.Module):
 
     def closing_passes(self) -> Iterator[Pass]:
         """After the last epoch: a fresh clustering of the training images without transforms gives the prototypes
-        of the final score (the release's "[NEW]" number). Nothing where `clusters_at_the_end` is false."""
-        if not self.clusters_at_the_end:
+        of the final score (the release's "[NEW]" number). Nothing where `passes_at_the_end` is 0."""
+        if not self.passes_at_the_end:
             return
         kmeans = self.kmeans(self.settings.num_clusters, "final")
         self.clustering_mode()

@@ -24,7 +24,7 @@ class Supervised(Method):
 
     learns = True
     passes_an_epoch = 1
-    clusters_at_the_end = False
+    passes_at_the_end = 0
     results_version = 2
 
     shown: np.ndarray

@@ -74,7 +74,7 @@ class Retraining(Transfer):
     statistics whatever `kmeans_batchnorm` says: it would else move those that the classifier is scored with.
     """
 
-    clusters_at_the_end = True
+    passes_at_the_end = 1
 
     def clustering_mode(self) -> None:
         """Evaluation mode."""

@@ -24,7 +24,7 @@ class Untrained(Method):
         super().__init__(settings, num_images)
         self.network = network.build(settings)
         self.linear = settings.classifier == "parametric"
-        self.clusters_at_the_end = not self.linear
+        self.passes_at_the_end = int(not self.linear)
         if self.linear:
             head = network.classifier(settings.feature_dim, settings.num_clusters)
             self.head = network.draw_classifier(head, (settings.seed, "head", "untrained"))

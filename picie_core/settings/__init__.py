@@ -14,8 +14,9 @@ from pydantic import ConfigDict, PrivateAttr, TypeAdapter, ValidationError
 
 from picie_core import suggestions
 from picie_core.settings import combinations, knobs, recipes
-from picie_core.settings.fields import METHODS, STUDENT, TAUGHT, Fields
+from picie_core.settings.fields import Fields
 from picie_core.settings.knobs import SettingsError
+from picie_core.settings.methods import METHODS, OBJECTS, STUDENT, TAUGHT
 
 __all__ = ["METHODS", "TAUGHT", "Settings", "SettingsError", "parse", "text"]
 
@@ -93,7 +94,7 @@ class Settings(Fields):
     @property
     def predicted_clusters(self) -> int:
         """K, and one more for the background where objects alone are clustered."""
-        return self.num_clusters + (self.method in recipes.OBJECTS)
+        return self.num_clusters + (self.method in OBJECTS)
 
     @property
     def own_epochs(self) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from picie_core.settings import recipes
+from picie_core.settings.methods import OBJECTS, PROBED
 
 
 def problems(s: Any) -> list[str]:
@@ -27,15 +27,15 @@ def problems(s: Any) -> list[str]:
     trained = s.method if s.pretext == "none" else s.pretext
     if s.trunk != "fpn" and trained != "iic":
         found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {trained!r} needs trunk = 'fpn'")
-    if (s.method in ("probe", "retraining", *recipes.OBJECTS)) != (s.pretext != "none"):
+    probed = f"{', '.join(PROBED[:-1])} or {PROBED[-1]}"
+    if (s.method in ("probe", "retraining", *OBJECTS)) != (s.pretext != "none"):
         found.append(
             f"pretext = {s.pretext!r}: method = {s.method!r} "
-            + ("needs one: untrained, deepcluster, iic or picie" if s.pretext == "none" else "has none; give 'none'")
+            + (f"needs one: {probed}" if s.pretext == "none" else "has none; give 'none'")
         )
-    if s.pretext in ("supervised", "dino", "hog") and s.method in ("probe", "retraining"):
+    if s.pretext not in ("none", *PROBED) and s.method in ("probe", "retraining"):
         found.append(
-            f"pretext = {s.pretext!r} is for {' and '.join(recipes.OBJECTS)}; {s.method} takes the network of "
-            "untrained, deepcluster, iic or picie"
+            f"pretext = {s.pretext!r} is for {' and '.join(OBJECTS)}; {s.method} takes the network of {probed}"
         )
     if s.method == "comus" and s.num_clusters > 254:
         found.append(f"num_clusters = {s.num_clusters}: what comus learns is an 8-bit mask; give at most 254")

@@ -11,40 +11,7 @@ from pydantic import BaseModel
 
 from picie_core.settings import recipes
 from picie_core.settings.knobs import knob
-
-METHODS = (
-    "picie",
-    "deepcluster",
-    "iic",
-    "supervised",
-    "probe",
-    "retraining",
-    "pseudomasks",
-    "comus",
-    "untrained",
-    "random",
-    "rgb",
-    "position",
-)
-"""Every method a run can name; `methods.METHODS` holds their classes (a test keeps the two in step)."""
-
-TAUGHT = ("supervised", "probe", "retraining")
-"""The methods that learn from labels, and whose cluster k is class k."""
-
-STUDENT = (
-    "comus_filtered",
-    "comus_network",
-    "comus_backbone_place",
-    "comus_epochs",
-    "comus_later_epochs",
-    "comus_later_split",
-    "comus_learning_rate",
-    "crop_min_side",
-    "batch_size",
-    "devices",
-    "sync_batchnorm",
-)
-"""Settings of self-training, which the pseudo-masks that it starts from do not have."""
+from picie_core.settings.methods import METHODS
 
 
 class Fields(BaseModel):
@@ -67,8 +34,8 @@ class Fields(BaseModel):
         None, "at most so many training images, spread over the split (scenes: the first); none: all", ge=2, place=True
     )
     val_images: int | None = knob(None, "at most so many validation images, likewise; none: all", ge=1, place=True)
-    train_split: Literal["train", "trainval"] = knob("train", "the split that is learned from", before="train")
-    scored_split: Literal["val", "train", "trainval", "test"] = knob(
+    train_split: str = knob("train", "the split that is learned from, of those that the data set has", before="train")
+    scored_split: str = knob(
         "val", "the split whose labels the score looks at; development is done on train", before="val"
     )
     on_bad_image: Literal["error", "skip"] = knob(

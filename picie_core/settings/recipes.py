@@ -1,6 +1,6 @@
 """Where a setting's value comes from when nobody gives one: the data set's, the recipe's and the scale's tables.
 
-Precedence: explicit value > `METHODS` > `DATASETS` > `RECIPES` (and `FACTORS`) > `SCALES` > the field's default in
+Precedence: explicit value > `OF_METHOD` > `DATASETS` > `RECIPES` (and `FACTORS`) > `SCALES` > the field's default in
 `Settings`.
 
 A recipe fixes every point where the paper and the authors' release differ:
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from picie_core import classes
+from picie_core.settings.methods import OBJECTS
 
 Values = Mapping[str, Any]
 
@@ -74,7 +75,7 @@ RECIPES: Mapping[str, Values] = {
 }
 
 # What a method has of its own, whatever the recipe. (PiCIE's release holds neither IIC nor supervised training.)
-METHODS: Mapping[str, dict[str, Any]] = {
+OF_METHOD: Mapping[str, dict[str, Any]] = {
     "deepcluster": {"classifier": "parametric"},  # Table 1: "Linear"
     "iic": {  # IIC's own preprocessing and rate, which paper and supplement keep for it
         "learning_rate": 1e-4,
@@ -96,11 +97,7 @@ METHODS: Mapping[str, dict[str, Any]] = {
     },
 }
 
-OBJECTS = ("pseudomasks", "comus")
-"""The methods that give objects one of K clusters and everything else cluster 0, the background. K is by default the
-number of things of the data set."""
-
-# What those have of their own on a data set (COMUS, Table 11, but for its sizes, batches and iterations).
+# What those of `OBJECTS` have of their own on a data set (COMUS, Table 11, but for its sizes, batches and iterations).
 _SMALL = {"comus_network": "fpn", "comus_learning_rate": 1e-3, "comus_crop_size": 96}
 _PUBLISHED = {"pretext": "dino", "comus_saliency": "basnet", "comus_scaling": "batch", "comus_threshold": 0.5}
 OBJECTS_ON: Mapping[str, Values] = {
@@ -185,6 +182,6 @@ def resolve(values: Values, defaults: Values) -> tuple[dict[str, Any], dict[str,
 def of_method(method: str, dataset: str) -> dict[str, Any]:
     """The values that a method has of its own on a data set, which stand above the data set's and the recipe's."""
     if method not in OBJECTS:
-        return METHODS.get(method, {})
+        return OF_METHOD.get(method, {})
     things = len(classes.TABLES[dataset].things) if dataset in classes.TABLES else 0
-    return {**METHODS[method], **OBJECTS_ON.get(dataset, {})} | ({"num_clusters": things} if things > 1 else {})
+    return {**OF_METHOD[method], **OBJECTS_ON.get(dataset, {})} | ({"num_clusters": things} if things > 1 else {})

@@ -153,7 +153,7 @@ class _Loop:
             files.write_json(self.folder / "environment.json", environment)
         start = self._resume()
         scored = len(self.val) if self.scored else 0
-        train, closing = len(self.train), len(self.train) * self.method.clusters_at_the_end
+        train, closing = len(self.train), len(self.train) * self.method.passes_at_the_end
         total = (self.epochs - start) * (self.method.passes_an_epoch * train + scored) + closing + scored
         with Progress(total, f"{s.method} on {s.dataset}, seed {s.seed}", silent=not self.writes) as self.progress:
             for epoch in range(start, self.epochs):

@@ -273,9 +273,9 @@ def test_no_suffix_is_both_read_and_not():
 def test_every_layout_stands_in_the_readme():
     text = README.read_text(encoding="utf-8")
     for dataset in DATASETS.values():
-        assert f"`{dataset.name}`" in text
-        assert dataset.layout in text
-    assert set(TABLES) == set(DATASETS) - {"folder"}
+        assert f"`{dataset.name}`" in text, f"data/README.md has no row for {dataset.name}"
+        assert dataset.layout in text, f"data/README.md does not show the layout of {dataset.name} word for word"
+    assert set(TABLES) == set(DATASETS) - {"folder"}, "classes.TABLES has every data set with classes of its own"
 
 
 def test_camvid_itself(camvid):

@@ -331,7 +331,7 @@ def moved(before: dict[str, torch.Tensor], method: Method) -> set[str]:
 def test_the_heads_learn_in_turn_or_together(monkeypatch, values, turns):
     method = iic(monkeypatch, **values)
     assert method.passes_an_epoch == len(turns)
-    assert method.clusters_at_the_end is False
+    assert method.passes_at_the_end == 0
     assert list(method.closing_passes()) == []
     orders = []
     for epoch in (0, 1):

@@ -22,7 +22,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_registry_and_the_settings_name_the_same_methods():
-    assert tuple(METHODS) == settings.METHODS
+    assert tuple(METHODS) == settings.METHODS, "settings.methods.METHODS has the same names in the same order"
     assert METHODS["picie"] is Picie
     for name in METHODS:
         assert isinstance(METHODS[name].results_version, int)

@@ -146,6 +146,14 @@ def test_the_settings_choose_pyramid_and_width():
         assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 7, 8, 8)
 
 
+@pytest.mark.parametrize("backbone", Settings.model_fields["backbone"].annotation.__args__)
+def test_in_training_nothing_is_drawn(backbone):
+    """A layer that draws (dropout, stochastic depth) would draw from a generator that no checkpoint holds."""
+    net, images = network.build(settings(backbone=backbone)).train(), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(net(images), net(images))
+
+
 @pytest.mark.parametrize(("padding", "knows_the_edge"), [("zeros", True), ("replicate", False)])
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 @torch.no_grad()

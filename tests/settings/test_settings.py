@@ -92,22 +92,9 @@ def test_the_tables_name_settings_and_allowed_values():
 
 def test_names_and_class_counts_are_in_step_with_the_registries():
     assert set(METHOD_NAMES) == set(METHODS)
-    assert list(recipes.DATASETS) == list(DATASETS)
-    tables = {
-        "scenes": classes.SCENES,
-        "scenes_b": classes.SCENES,
-        "closeups": classes.SCENES,
-        "camvid": classes.CAMVID,
-        "coco27": classes.COCO27,
-        "coco81": classes.COCO81,
-        "coco_stuff15": classes.COCO_STUFF15,
-        "cityscapes27": classes.CITYSCAPES27,
-        "cityscapes27_standard": classes.CITYSCAPES27,
-        "voc21": classes.VOC21,
-        "voc21_2007": classes.VOC21,
-    }
-    assert set(tables) == set(DATASETS) - {"folder"}
-    for name, table in tables.items():
+    assert list(recipes.DATASETS) == list(DATASETS), "settings.recipes.DATASETS has the same names in the same order"
+    assert set(classes.TABLES) == set(DATASETS) - {"folder"}
+    for name, table in classes.TABLES.items():
         assert Settings(dataset=name).num_clusters == len(table.names), name
 
 
@@ -138,8 +125,8 @@ def test_a_methods_own_values_come_after_explicit_ones_and_before_the_data_sets(
     assert Settings(method="deepcluster").classifier == "parametric"
     assert Settings(method="deepcluster", classifier="prototype").classifier == "prototype"
     assert Settings(method="supervised", recipe="release").learning_rate == 1e-3
-    assert set(recipes.METHODS) <= set(METHODS)
-    for method, values in recipes.METHODS.items():
+    assert set(recipes.OF_METHOD) <= set(METHODS)
+    for method, values in recipes.OF_METHOD.items():
         Settings(method=method, **values)
 
 
