@@ -17,6 +17,10 @@ from picie_core.views import geometry, photometry
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
+TOGETHER = {"cpu": 2**21, "cuda": 2**24}
+"""Pixels of stored images that are transformed together, by device: transforms take several copies in float32, which of
+a large batch of large images would be more than its activations."""
+
 
 def to_float(images: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1]."""
@@ -76,9 +80,11 @@ def second(settings: Settings, epoch: int, images: Tensor, indices: np.ndarray) 
 
 
 def picture(settings: Settings, v: int, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
-    """`first` or `second` (v = 1, 2), made in float32 whatever precision the network has."""
+    """`first` or `second` (v = 1, 2), made in float32 whatever precision the network has, some images at a time."""
+    many = max(1, TOGETHER[images.device.type] // (images.shape[1] * images.shape[2]))
+    parts = [slice(start, start + many) for start in range(0, len(images), many)]
     with torch.autocast(images.device.type, enabled=False):
-        return _VIEWS[v](settings, epoch, images, indices)
+        return torch.cat([_VIEWS[v](settings, epoch, images[part], indices[part]) for part in parts])
 
 
 def labels(settings: Settings, epoch: int, maps: Tensor, indices: np.ndarray) -> Tensor:

@@ -336,3 +336,20 @@ def test_sharded_array_is_the_array(tmp_path_factory, lengths, data):
         with pytest.raises(IndexError):
             array[key]
     assert array[:].flags.writeable
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_what_was_read_is_not_kept_in_memory(tmp_path):
+    """A split larger than memory would otherwise count as this process's, row by row."""
+
+    def mapped() -> int:  # MB of files
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) // 1024
+
+    places = [tmp_path / f"{i}.npy" for i in range(3)]
+    for file in places:
+        shards.write_array(file, np.full((20, 1000, 1000), 7, np.uint8))
+    array, before = shards.ShardedArray(places, (1000, 1000)), mapped()
+    for start in range(0, 60, 6):
+        assert (array[start : start + 6] == 7).all()
+    assert mapped() < before + 10  # of 60

@@ -124,6 +124,18 @@ def test_without_geometry_view_1_is_resized_to_match_view_2():
     check_pictures(views.first(s, 0, images, np.arange(3))[1:2], expected[None])
 
 
+@pytest.mark.parametrize("v", [1, 2])
+def test_so_many_images_are_transformed_together_as_have_the_pixels(monkeypatch, v):
+    images, sizes, real = oracles.pictures(len(INDICES), BASE), [], photometry.apply
+    whole = views.picture(settings(), v, 3, images, INDICES)
+    monkeypatch.setattr(photometry, "apply", lambda some, drawn: sizes.append(len(some)) or real(some, drawn))
+    for pixels, expected in ((2 * BASE * BASE, [2, 2, 1]), (1, [1] * 5), (6 * BASE * BASE, [5])):
+        monkeypatch.setitem(views.TOGETHER, "cpu", pixels)
+        sizes.clear()
+        assert (views.picture(settings(), v, 3, images, INDICES).int() - whole.int()).abs().max() <= 1
+        assert sizes == expected
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_view_is_a_function_of_seed_epoch_and_image(recipe):
     images = oracles.pictures(6, BASE)
