@@ -3,7 +3,8 @@
 import hashlib
 import io
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,27 @@ class ShardedArray:
         for number in np.unique(shard):
             here = shard == number
             part = self._maps[number]
-            out[here] = part[rows[here] - (self._ends[number] - len(part))]
-            _unmap(part)
+            wanted = rows[here] - (self._ends[number] - len(part))
+            with _mapped(part, wanted):
+                out[here] = part[wanted]
         return out
 
 
-def _unmap(part: np.ndarray) -> None:
-    """Leave what was read to the system's cache: mapped, it counts as this process's memory, in the end all of it."""
-    if isinstance(part.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        part.base.madvise(mmap.MADV_DONTNEED)
+@contextmanager
+def _mapped(part: np.memmap, rows: np.ndarray) -> Iterator[None]:
+    """Read these rows of a map from the disk, whole and without their neighbours (some disks read megabytes ahead), and
+    leave them to the cache of the system after it: mapped, they count as memory of this process, in the end all."""
+    place = part.base
+    if not isinstance(place, mmap.mmap) or not hasattr(mmap, "MADV_WILLNEED"):
+        yield
+        return
+    place.madvise(mmap.MADV_RANDOM)
+    size, header = part[0].nbytes, len(place) - part.nbytes
+    for start in header + rows.astype(np.int64) * size:
+        page = int(start) // mmap.PAGESIZE * mmap.PAGESIZE
+        place.madvise(mmap.MADV_WILLNEED, page, int(start) + size - page)
+    yield
+    place.madvise(mmap.MADV_DONTNEED)
 
 
 def write_array(file: Path, array: np.ndarray) -> dict[str, Any]:
