@@ -53,10 +53,15 @@ def lesson(name, root):
     truth[indices < 3, :20] = VOID  # of the first rank's images alone
     batch = Batch(torch.from_numpy(train.images[indices]), indices, torch.from_numpy(truth))
     if settings.method == "iic":
-        loss = torch.stack(list(method.terms(1, batch, list(method.heads)).values())).sum()
+        parts = iter([torch.stack(list(method.terms(1, batch, list(method.heads)).values())).sum()])
+    elif settings.method == "supervised":
+        parts = iter([method.loss(1, batch)])
     else:
-        loss = method.loss(1, batch)
-    loss.backward()
+        parts = (method.total(share) for share in method.shares(1, batch))  # descended one after the other
+    loss = torch.zeros((), dtype=torch.float64)
+    for part in parts:
+        part.backward()
+        loss += part.detach()
     ranks.add_gradients(method.parameters())
     gradients = [p.grad.reshape(-1) for p in method.parameters() if p.grad is not None]
     return {"loss": ranks.total(loss.detach()).numpy(), "gradients": torch.cat(gradients).numpy()}

@@ -42,16 +42,17 @@ def run(pass_: Pass) -> list[float]:
     """What the training loop does with a pass."""
     found = []
     for batch in batches(pass_):
+        for optimizer in pass_.optimizers:
+            optimizer.zero_grad()
         with torch.set_grad_enabled(bool(pass_.optimizers)):
-            parts = pass_.step(batch)
-            loss = None if parts is None else sum(parts)
-        if loss is not None:
-            for optimizer in pass_.optimizers:
-                optimizer.zero_grad()
-            loss.backward()
+            parts = []
+            for part in pass_.step(batch) or ():
+                part.backward()
+                parts.append(float(part.detach()))
+        if parts:
             for optimizer in pass_.optimizers:
                 optimizer.step()
-            found.append(float(loss.detach()))
+            found.append(sum(parts))
     return found
 
 

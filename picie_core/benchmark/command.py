@@ -70,5 +70,6 @@ def bench(
         for line in modules[part].lines(found[part.value]):
             typer.echo(line)
     if out:
-        told = {name: None if isinstance(value, Path) else value for name, value in settings.values().items()}
+        places = {name for name in Settings.model_fields if isinstance(getattr(settings, name), Path)}
+        told = {name: None if name in places else value for name, value in settings.values().items()}
         files.write_json(out.expanduser(), found | {"quick": quick, "machine": machine, "settings": told})

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RELEASE_MS = 311.0
 """The authors' release, ms an image and epoch at 160 x 160, batch 16, on two cores of a Xeon at 2.8 GHz: measured for
-this project as `reports/bench/release.md` says."""
+this project on photographs with K = 27, as `reports/bench/release.md` says."""
 
 
 def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ()) -> dict[str, Any]:

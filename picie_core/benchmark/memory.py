@@ -25,7 +25,7 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
 
     Returns:
         `peak`: MB by MB that views may keep; `images`, `image_size`; `prepared`: MB of the training split on disk,
-        which is memory-mapped and counts as far as it has been read.
+        which do not count (on Linux: see `shards`).
     """
     peaks = {}
     for views in (settings.views_memory,) if quick else (settings.views_memory, 0):

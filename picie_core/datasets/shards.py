@@ -4,13 +4,16 @@ import hashlib
 import io
 import mmap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from picie_core import files
+
+_PIECE = 128 * 1024
+"""Bytes that Linux takes of one piece of advice, at the least."""
 
 
 class ShardedArray:
@@ -55,26 +58,34 @@ class ShardedArray:
             here = shard == number
             part = self._maps[number]
             wanted = rows[here] - (self._ends[number] - len(part))
-            with _mapped(part, wanted):
+            with _read_once(part, wanted):
                 out[here] = part[wanted]
         return out
 
 
 @contextmanager
-def _mapped(part: np.memmap, rows: np.ndarray) -> Iterator[None]:
+def _read_once(part: np.memmap, rows: np.ndarray) -> Iterator[None]:
     """Read these rows of a map from the disk, whole and without their neighbours (some disks read megabytes ahead), and
-    leave them to the cache of the system after it: mapped, they count as memory of this process, in the end all."""
+    leave them to the cache of the system after it: mapped, they count as memory of this process, in the end all.
+
+    Advice to the system, of Linux; where it is not taken, reading is as it was.
+    """
     place = part.base
     if not isinstance(place, mmap.mmap) or not hasattr(mmap, "MADV_WILLNEED"):
         yield
         return
-    place.madvise(mmap.MADV_RANDOM)
     size, header = part[0].nbytes, len(place) - part.nbytes
-    for start in header + rows.astype(np.int64) * size:
-        page = int(start) // mmap.PAGESIZE * mmap.PAGESIZE
-        place.madvise(mmap.MADV_WILLNEED, page, int(start) + size - page)
-    yield
-    place.madvise(mmap.MADV_DONTNEED)
+    with suppress(OSError):
+        place.madvise(mmap.MADV_RANDOM)
+        for start in header + rows.astype(np.int64) * size:
+            page, end = int(start) // mmap.PAGESIZE * mmap.PAGESIZE, int(start) + size
+            for piece in range(page, end, _PIECE):
+                place.madvise(mmap.MADV_WILLNEED, piece, min(_PIECE, end - piece))
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            place.madvise(mmap.MADV_DONTNEED)
 
 
 def write_array(file: Path, array: np.ndarray) -> dict[str, Any]:

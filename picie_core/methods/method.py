@@ -91,7 +91,8 @@ class Method(nn.Module):
     State that must outlast an interruption is in modules, in buffers that have their shape from the start
     (`state_dict`), and in `optimizers`. A finished run is restored by building the method with `num_images` 0 and
     loading its weights. Checkpoints lie between epochs: closing passes begin anew. What is drawn is drawn from
-    `draws`, never by a layer (dropout, stochastic depth), whose draws no checkpoint holds.
+    `draws`, never by a layer (dropout, stochastic depth), whose draws no checkpoint holds. (The dropout of DeepLabv3,
+    COMUS's student in its published setting, still is: such a run is another each time.)
     """
 
     results_version: ClassVar[int] = 1
@@ -107,7 +108,7 @@ class Method(nn.Module):
     """How many `passes` yields, for the progress bar."""
 
     passes_at_the_end: int = 1
-    """How many `closing_passes` yields, likewise; 0 where a method predicts by a classifier of its own."""
+    """How many `closing_passes` yields, likewise; 0 where nothing is clustered at the end."""
 
     together: int = 1
     """How many clusterings of the same pixels are made at a time, and share `kmeans_memory`."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from picie_core import losses
 from picie_core.clustering import scores
-from picie_core.methods.alternating import Alternating
+from picie_core.methods.alternating import Alternating, Clustering
 from picie_core.methods.method import Batch
 from picie_core.settings import Settings
 
@@ -34,21 +34,22 @@ class Picie(Alternating):
         """The terms of the training loss on one batch, view by view, scalars: for each number of clusters K `within_K`
         (eq. 10: under the view's own labels) and `cross_K` (eq. 11: under the other's), of both views sums of two
         cross-entropies; `mse`, which needs both views at a time, where it is used."""
+        labels = {(v, k): self.targets(v, k, batch) for v in self.views for k in self.sizes}
         if self.settings.mse == "none":
             for z in (1, 2):
-                yield self._of_view(z, self.view(z, epoch, batch), batch)
+                yield self._of_view(z, self.view(z, epoch, batch), labels)
             return
         features = {z: self.view(z, epoch, batch) for z in (1, 2)}
-        first, second = (self._of_view(z, features[z], batch) for z in (1, 2))
+        first, second = (self._of_view(z, features[z], labels) for z in (1, 2))
         both = {name: first[name] + second[name] for name in first}
         yield both | {"mse": losses.view_difference(features[1], features[2])}
 
-    def _of_view(self, z: int, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _of_view(self, z: int, features: Tensor, labels: Mapping[Clustering, Tensor]) -> dict[str, Tensor]:
         own, other = (z, 3 - z) if len(self.views) == 2 else (1, 1)
         found = {}
         for k in self.sizes:
             ce = {
-                v: losses.clustering_loss(self.classify(features, v, k), self.targets(v, k, batch), self.weights[v, k])
+                v: losses.clustering_loss(self.classify(features, v, k), labels[v, k], self.weights[v, k])
                 for v in self.views
             }
             found |= {f"within_{k}": ce[own], f"cross_{k}": ce[other]}
@@ -57,12 +58,12 @@ class Picie(Alternating):
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The loss to descend, of its terms or a view's share of them: a scalar."""
         s = self.settings
-        shares = losses.overcluster_weights(*self.sizes, s.overcluster_weights) if len(self.sizes) == 2 else (1.0,)
+        lambdas = losses.overcluster_weights(*self.sizes, s.overcluster_weights) if len(self.sizes) == 2 else (1.0,)
         # "instead": the difference stands where the mean of the two cross-view losses stood
         cross = {k: 2 * terms["mse"] if s.mse == "instead" else terms[f"cross_{k}"] for k in self.sizes}
         parts = [
             share * losses.two_view_loss(terms[f"within_{k}"], cross[k])
-            for k, share in zip(self.sizes, shares, strict=True)
+            for k, share in zip(self.sizes, lambdas, strict=True)
         ]
         total = torch.stack(parts).sum()
         return (total + terms["mse"]) / 2 if s.mse == "added" else total

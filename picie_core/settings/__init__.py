@@ -87,8 +87,8 @@ class Settings(Fields):
 
     @property
     def learned_split(self) -> str:
-        """The split of the data set that is learned from: `train_split`, but for later self-trainings."""
-        later = self.method == "comus" and self.comus_iterations > 1
+        """The split of the data set that is learned from: `train_split`, but for later self-trainings on `trainaug`."""
+        later = self.method == "comus" and self.comus_iterations > 1 and self.comus_later_split != "train"
         return self.comus_later_split if later else self.train_split
 
     @property

@@ -27,7 +27,7 @@ GRIDS = {
 """The published tables whose rows are those of a grid file, and the data set that each is of."""
 
 WHOLE = {"train_images": None, "val_images": None, "train_split": "train", "scored_split": "val"}
-"""The settings by which a run sees the whole of a data set, by the splits that published numbers are of."""
+"""The settings by which a run sees the whole of a data set, by its usual splits."""
 
 COUNTERPARTS = {
     ("No Train", "classifier=Linear"): "untrained-linear", ("No Train", "classifier=Prototype"): "untrained",

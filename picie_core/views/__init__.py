@@ -18,8 +18,8 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 TOGETHER = {"cpu": 2**21, "cuda": 2**24}
-"""Pixels of stored images that are transformed together, by device: transforms take several copies in float32, which of
-a large batch of large images would be more than its activations."""
+"""Pixels of stored images that are transformed together, by device (others as a CPU): transforms take several copies
+in float32, which of a large batch of large images would be more than its activations."""
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def second(settings: Settings, epoch: int, images: Tensor, indices: np.ndarray) 
 
 def picture(settings: Settings, v: int, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
     """`first` or `second` (v = 1, 2), made in float32 whatever precision the network has, some images at a time."""
-    many = max(1, TOGETHER[images.device.type] // (images.shape[1] * images.shape[2]))
+    many = max(1, TOGETHER.get(images.device.type, TOGETHER["cpu"]) // (images.shape[1] * images.shape[2]))
     parts = [slice(start, start + many) for start in range(0, len(images), many)]
     with torch.autocast(images.device.type, enabled=False):
         return torch.cat([_VIEWS[v](settings, epoch, images[part], indices[part]) for part in parts])
