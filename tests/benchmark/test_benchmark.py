@@ -143,6 +143,7 @@ def test_the_command_measures_what_it_is_asked_for(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "lines", lambda result: [f"it took {result} s"])
     out = tmp_path / "bench.json"
     words = ["bench", "loading", "kmeans", "--quick", "-p", "train_images=none", "-p", "epochs=1", "--out", str(out)]
+    words += ["-p", f"data_root={tmp_path}"]
     shown = CliRunner().invoke(cli.app, words)
     assert shown.exit_code == 0
     assert [(m, quick) for m, _, quick in seen] == [(loading, True), (kmeans, True)]
@@ -151,6 +152,8 @@ def test_the_command_measures_what_it_is_asked_for(tmp_path, monkeypatch):
     kept = json.loads(out.read_text())
     assert (kept["loading"], kept["kmeans"], kept["quick"]) == (3.5, 3.5, True)
     assert kept["machine"]["cpu_capability"]
+    assert kept["settings"]["data_root"] is None  # a place of this machine
+    assert str(tmp_path) not in out.read_text()
 
 
 def test_other_methods_without_the_epoch_are_refused():
