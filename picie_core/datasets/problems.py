@@ -9,8 +9,8 @@ SHOWN = 5
 """How many problems a message names before it only counts them."""
 
 REPAIR = (
-    'Repair or remove them, or leave them out with on_bad_image="skip" (-p on_bad_image=skip): the '
-    "manifest then lists them."
+    'Repair or remove them, or leave them out with on_bad_image="skip" (-p on_bad_image=skip): the manifest '
+    "then lists them."
 )
 """What to do about images that cannot be prepared."""
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_methods import Tiny
 from torch import nn
 
 from picie_core import losses, network
@@ -85,19 +86,6 @@ def test_overclustering_weights_by_reading():
 # The whole loss on a batch -------------------------------------------------------------------------------------------
 
 N, SIZE, D = 5, 32, 6
-
-
-class Tiny(nn.Module):
-    """A network of one convolution, in the place of the ResNet."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            self.conv = nn.Conv2d(3, settings.feature_dim, 4, stride=4)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.conv(images)
 
 
 def picie(monkeypatch: pytest.MonkeyPatch, **values) -> tuple[Picie, Batch]:
