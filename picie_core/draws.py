@@ -6,8 +6,14 @@ the same. (The release draws lists with numpy's global state and stores them.)
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 Key = tuple[int | str, ...]
 """What a draw is for, e.g. `(seed, epoch, "flip")`."""
@@ -67,6 +73,21 @@ def generator(key: Key) -> np.random.Generator:
 def seed(key: Key) -> int:
     """A 31-bit integer for libraries that want a seed (torch, faiss)."""
     return int.from_bytes(_digest(key)[:4], "little") >> 1
+
+
+@contextmanager
+def by_torch(key: Key, device: "torch.device | str" = "cpu") -> Iterator[None]:
+    """What torch draws in the block on the CPU and on this device (first weights, dropout) is a function of the key.
+    Afterwards both generators are as they were; those of other devices are not touched."""
+    import torch
+
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed(key))  # torch.manual_seed would seed every GPU
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed(key))
+        yield
 
 
 def _digest(key: Key) -> bytes:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,3 +48,26 @@ def test_permutation_and_seed_are_functions_of_their_key():
     assert not np.array_equal(draws.permutation(50, (1, "order")), draws.permutation(50, (2, "order")))
     assert 0 <= draws.seed((1, "x")) < 2**31
     assert draws.seed((1, "x")) != draws.seed((1, "y"))
+
+
+def test_torch_draws_by_key_and_goes_on_as_if_it_had_not():
+    def drawn(key):
+        with draws.by_torch(key):
+            return torch.rand(5)
+
+    torch.manual_seed(3)
+    expected = torch.rand(5)
+    torch.manual_seed(3)
+    assert torch.equal(drawn((1, "layers", 0)), drawn((1, "layers", 0)))
+    assert not torch.equal(drawn((1, "layers", 0)), drawn((1, "layers", 1)))
+    assert torch.equal(torch.rand(5), expected)
+
+
+def test_for_the_cpu_no_gpu_is_seeded(monkeypatch):
+    def seeded(seed: int) -> None:
+        raise AssertionError("the GPUs' state was seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded)
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeded)
+    with draws.by_torch((1, "layers")):
+        torch.rand(1)

@@ -91,8 +91,7 @@ class Method(nn.Module):
     State that must outlast an interruption is in modules, in buffers that have their shape from the start
     (`state_dict`), and in `optimizers`. A finished run is restored by building the method with `num_images` 0 and
     loading its weights. Checkpoints lie between epochs: closing passes begin anew. What is drawn is drawn from
-    `draws`, never by a layer (dropout, stochastic depth), whose draws no checkpoint holds. (The dropout of DeepLabv3,
-    COMUS's student in its published setting, still is: such a run is another each time.)
+    `draws`; what layers draw (dropout, stochastic depth) the loop makes a function of seed, epoch and pass.
     """
 
     results_version: ClassVar[int] = 1

@@ -111,8 +111,7 @@ def build(settings: Settings) -> Network:
     """
     import torchvision
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(draws.seed((settings.seed, "network")))  # manual_seed would seed GPUs too
+    with draws.by_torch((settings.seed, "network")):
         backbone = getattr(torchvision.models, settings.backbone)(weights=None)
         for part in ("fc", "avgpool", *LEVELS[_DEPTH[settings.trunk] :]):
             delattr(backbone, part)

@@ -53,8 +53,7 @@ def build(settings: Settings) -> DeepLab:
     Raises:
         SettingsError: there is no such file, or it holds the weights of another model.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(draws.seed((settings.seed, "deeplab")))
+    with draws.by_torch((settings.seed, "deeplab")):
         found = DeepLab()
     if settings.comus_backbone_place is not None:
         file = weights.placed(settings.comus_backbone_place, _SETTING, _EXPECTED)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picie_core import devices, evaluation, files, places, provenance, records, views
+from picie_core import devices, draws, evaluation, files, places, provenance, records, views
 from picie_core.datasets import DATASETS, Prepared, prepare
 from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, Method, Pass
@@ -166,10 +166,8 @@ class _Loop:
 
     def _epoch(self, epoch: int) -> None:
         phases: dict[str, float] = defaultdict(float)
-        losses: list[Tensor] = []
         began = time.monotonic()
-        for pass_ in self.method.passes(epoch):
-            losses += self._pass(pass_, phases, f"epoch {epoch + 1}/{self.epochs}")
+        losses = [loss for pass_ in self.method.passes(epoch) for loss in self._pass(pass_, phases, epoch)]
         loss = float(ranks.total(torch.stack(losses)).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
             rate = self.method.rate_setting
@@ -195,7 +193,7 @@ class _Loop:
         """The final clustering, and the final confusion matrices; none without labels."""
         phases: dict[str, float] = defaultdict(float)
         for pass_ in self.method.closing_passes():
-            self._pass(pass_, phases, "closing")
+            self._pass(pass_, phases, self.epochs)
         matrices = self._confusions(phases) if self.scored else {}
         self.seconds += sum(phases.values())
         return matrices
@@ -226,10 +224,12 @@ class _Loop:
         if not self.settings.keep_checkpoint:
             records.drop_checkpoint(self.folder)
 
-    def _pass(self, pass_: Pass, phases: dict[str, float], where: str) -> list[Tensor]:
+    def _pass(self, pass_: Pass, phases: dict[str, float], epoch: int) -> list[Tensor]:
+        where = f"epoch {epoch + 1}/{self.epochs}" if epoch < self.epochs else "closing"
         self.progress.say(f"{where}: {pass_.name}")
         began = time.monotonic()
-        losses = passes.run(pass_, self.feed, self.fabric, self._tick)
+        with draws.by_torch((self.settings.seed, "layers", epoch, pass_.name, ranks.number()), self.device):
+            losses = passes.run(pass_, self.feed, self.fabric, self._tick)
         ranks.level(self.method)
         phases[pass_.name] += time.monotonic() - began
         return losses

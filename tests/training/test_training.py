@@ -120,6 +120,31 @@ def test_neither_the_global_generators_nor_other_work_move_it(tmp_path, trained)
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def draw_in_layers(patch):
+    """Drop out half of the network's features in training."""
+    real = network.build
+
+    def build(settings):
+        net = real(settings)
+        net.register_forward_hook(lambda layer, _, out: torch.dropout(out, 0.5, layer.training))
+        return net
+
+    patch.setattr(network, "build", build)
+
+
+def test_what_layers_draw_is_a_function_of_seed_epoch_and_pass(tmp_path, monkeypatch, trained):
+    draw_in_layers(monkeypatch)
+    torch.manual_seed(7)
+    whole = run(tiny(tmp_path / "whole"))
+    assert outcome(whole)["weights"] != outcome(trained)["weights"]
+    with monkeypatch.context() as patch:
+        spoil_training(patch.setattr, epoch=2)
+        with pytest.raises(DivergedError):
+            run(tiny(tmp_path / "again"))
+    torch.manual_seed(8)
+    assert outcome(run(tiny(tmp_path / "again"))) == outcome(whole)
+
+
 def test_another_seed_is_another_run(tmp_path, trained):
     other = run(tiny(tmp_path, seed=2))
     assert outcome(other)["weights"] != outcome(trained)["weights"]
