@@ -59,11 +59,12 @@ def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ())
     }
 
 
-def timed(settings: Settings) -> tuple[Run, dict[str, float], float]:
-    """A run in a folder of its own, and ms an image of its phases and of its epoch, but for scoring."""
+def timed(settings: Settings, before: int = 1) -> tuple[Run, dict[str, float], float]:
+    """A run in a folder of its own, and ms an image of its phases and of its epoch, but for scoring: medians over its
+    epochs, but for so many of the first."""
     with tempfile.TemporaryDirectory() as root:
-        run = training.run(settings.replace(runs_root=Path(root), epochs=max(settings.epochs, 2)))
-    progress, per_image = run.progress.iloc[1:], 1000 / run.result["train"]["images"]
+        run = training.run(settings.replace(runs_root=Path(root), epochs=max(settings.epochs, before + 1)))
+    progress, per_image = run.progress.iloc[before:], 1000 / run.result["train"]["images"]
     phases = {
         name.removeprefix("seconds_"): float(progress[name].median()) * per_image
         for name in progress.columns

@@ -68,7 +68,7 @@ def test_a_configuration_that_does_not_run_is_named_and_not_the_floor(settings, 
 
 
 def test_growth_is_the_slope_between_sizes(settings, monkeypatch):
-    def timed(run):
+    def timed(run, before):
         made = SimpleNamespace(result={"train": {"images": min(run.train_images, there)}})
         return made, {}, 3.0 if run.train_images < 300 else 6.0
 
