@@ -191,6 +191,32 @@ def results(
 
 
 @app.command()
+def bands() -> None:
+    """Measure what notebooks hold their numbers to: of the runs of `picie grid bands`, where one more seed would lie.
+
+    \b
+    picie grid bands --workers 2 -p threads=1
+    picie bands                                writes notebooks/bands.csv
+    """
+    from picie_core import files, places, records
+    from picie_core.grid import plan
+    from picie_core.settings import Settings
+    from picie_core.tables import bands as measuring
+
+    wanted = {records.digest(Settings(**row.settings)): row.name for row in plan.read(plan.find("bands")).rows}
+    runs = [run for run in records.finished(places.runs_root()) if records.digest(run.settings) in wanted]
+    table = measuring.measured(runs)
+    if missing := [name for digest, name in wanted.items() if digest not in set(table["digest"])]:
+        raise RefusedError(
+            f"fewer than {measuring.FEWEST} seeds of {', '.join(missing)} below {places.runs_root()}: run "
+            "`picie grid bands` first"
+        )
+    files.write(measuring.file(), table.to_csv(index=False, float_format="%.6g"))
+    typer.echo(table.drop(columns=["digest", "dataset"]).round(3).to_string(index=False))
+    typer.echo(f"bands: {measuring.file()}")
+
+
+@app.command()
 def publish(
     dataset: Annotated[str, typer.Argument(help="Whose outputs below reports/local/.")],
     name: Annotated[list[str] | None, typer.Argument(help="Which; default: all that may be published.")] = None,

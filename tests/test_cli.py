@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from picie_core import cli, execution, figures, options, places, records, tables
+from picie_core import cli, execution, figures, options, places, records, tables, training
 from picie_core.datasets import DATASETS
 from picie_core.report import publishing
 from picie_core.settings import Settings
@@ -65,7 +65,9 @@ def no_kernel(monkeypatch):
 
 
 def test_the_commands():
-    assert " ".join(COMMANDS) == "bench demo doctor grid prepare publish report results run segment settings train"
+    assert (
+        " ".join(COMMANDS) == "bands bench demo doctor grid prepare publish report results run segment settings train"
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -185,6 +187,29 @@ def test_results_are_shown_over_seeds_and_written_run_by_run(picie, home, tiny_r
     assert "runs_root" not in given
     again = Settings(**options.settings([f"{n}={v}" for n, v in given.items()]))  # the command makes the same run
     assert again.key(1, "") == tiny_run.settings.key(1, "")
+
+
+def test_bands_are_of_the_runs_of_their_grid(picie, home, tmp_path, monkeypatch):
+    sizes = {"method": "random", "dataset": "scenes", "image_size": 32, "train_images": 8, "val_images": 4}
+    rows = [{"name": "random", "settings": sizes}, {"name": "position", "settings": sizes | {"method": "position"}}]
+    grid = {"title": "T", "about": "why", "seeds": "1-5", "rows": rows}
+    (home / "notebooks" / "grids" / "bands.yaml").write_text(json.dumps(grid))
+    for seed in range(1, 6):
+        training.run(Settings(**sizes | {"seed": seed, "threads": 1}))
+    status, _, err = picie("bands")
+    assert status == 2
+    assert re.search(r"fewer than 5 seeds of position below .+: run `picie grid bands` first", err)
+    for seed in range(1, 7):
+        training.run(Settings(**sizes | {"method": "position", "seed": seed, "threads": 1}))
+        training.run(Settings(**sizes | {"method": "rgb", "seed": seed, "threads": 1}))  # of no row
+    status, out, _ = picie("bands")
+    assert status == 0
+    found = pd.read_csv(home / "notebooks" / "bands.csv")
+    assert found[["method", "number", "seeds"]].to_numpy().tolist() == [
+        ["k-means on position", "accuracy", 6], ["k-means on position", "mIoU", 6],
+        ["random partition", "accuracy", 5], ["random partition", "mIoU", 5],
+    ]  # fmt: skip
+    assert out.endswith(f"bands: {home / 'notebooks' / 'bands.csv'}\n")
 
 
 def test_runs_without_labels_have_no_score_to_show(picie, home, tiny_run, monkeypatch):
