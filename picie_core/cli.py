@@ -271,6 +271,15 @@ def main() -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
         app()
+    except ModuleNotFoundError as error:
+        if (error.name or "picie_core").startswith("picie_core"):
+            raise
+        typer.echo(
+            f"picie: this Python has no module {error.name}: `make setup` makes one that has (then `.venv/bin/picie`), or "
+            "`pip install -e '.[cpu]'` (or gpu) installs all that is needed",
+            err=True,
+        )
+        raise SystemExit(2) from error
     except (WorkbookError, OSError) as error:  # OSError: no such file, a full disk; the message names it
         typer.echo(f"picie: {error}", err=True)
         raise SystemExit(2) from error

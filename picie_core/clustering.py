@@ -38,7 +38,11 @@ def scores(features: Tensor, prototypes: Tensor, rule: str) -> Tensor:
         prototypes = F.normalize(prototypes, dim=1)
     with torch.autocast(features.device.type, enabled=False):
         features = raised(features)
-        inner = F.conv2d(features, prototypes.to(features.dtype)[:, :, None, None])
+        prototypes = prototypes.to(features.dtype)
+        if features.is_cuda:  # where a convolution would be in TF32
+            inner = torch.einsum("bdhw,kd->bkhw", features, prototypes)
+        else:
+            inner = F.conv2d(features, prototypes[:, :, None, None])
     if rule != "euclidean":
         return inner
     return 2 * inner - 1 - prototypes.square().sum(dim=1)[:, None, None]
@@ -46,7 +50,8 @@ def scores(features: Tensor, prototypes: Tensor, rule: str) -> Tensor:
 
 def assign(features: Tensor, prototypes: Tensor, rule: str = "euclidean") -> Tensor:
     """The cluster of every pixel: (B, D, h, w) unit features -> (B, h, w) int64; the lowest index wins a tie."""
-    return scores(features, prototypes, rule).argmax(dim=1)
+    some = max(1, _DISTANCES // (len(prototypes) * features.shape[-2] * features.shape[-1]))
+    return torch.cat([scores(part, prototypes, rule).argmax(dim=1) for part in features.split(some)])
 
 
 def label_dtype(k: int) -> torch.dtype:
@@ -129,8 +134,10 @@ class MiniBatchKMeans:
             return
         with torch.autocast(points.device.type, enabled=False):  # sums of millions of points need float32
             numbers = self._count(points, self.centroids)
-            ones = points.new_zeros(len(points), self.k).scatter_(1, numbers[:, None], 1.0)
-            self._group.append((torch.bincount(numbers, minlength=self.k).double(), ones.T @ points))
+            sums = points.new_zeros(self.k, points.shape[1])
+            for part, own in zip(*(x.split(max(1, _DISTANCES // self.k)) for x in (points, numbers)), strict=True):
+                sums += part.new_zeros(len(part), self.k).scatter_(1, own[:, None], 1.0).T @ part
+            self._group.append((torch.bincount(numbers, minlength=self.k).double(), sums))
         if len(self._group) == self.update_batches:
             self._move()
 
@@ -228,16 +235,17 @@ def first_centroids(points: Tensor, k: int, iterations: int, seed: int) -> Tenso
             "kmeans_init_batches, whose pixels the first centroids are made of; kmeans_points and kmeans_memory may "
             "keep only a sample of them)"
         )
-    on_gpu = points.is_cuda and faiss.get_num_gpus() > 0
     kmeans = faiss.Kmeans(
         points.shape[1],
         k,
         niter=iterations,
         seed=seed,
-        gpu=on_gpu,
         min_points_per_centroid=1,
         max_points_per_centroid=n,  # faiss would silently take 256 points a cluster
     )
+    if points.is_cuda and faiss.get_num_gpus() > 0:  # `gpu=True` would take every card
+        resources = faiss.StandardGpuResources()
+        kmeans.index = faiss.index_cpu_to_gpu(resources, points.device.index or 0, kmeans.index)
     kmeans.train(np.ascontiguousarray(points.float().cpu().numpy()))
     return torch.from_numpy(kmeans.centroids).to(points.device, points.dtype)
 

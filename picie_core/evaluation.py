@@ -13,12 +13,17 @@ from picie_core.datasets.problems import Unlabelled
 from picie_core.methods import Method
 from picie_core.processes import ranks
 
+_LOGITS = 2**28
+"""So many upsampled logits are held at a time: of thousands of clusters a batch's would be a hundred gigabytes."""
+
 
 def predict(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Cluster of each pixel: argmax of logits (B, K, h, w) upsampled bilinearly (align_corners=False) to `size`."""
-    if logits.shape[-2:] != size:
-        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-    return logits.argmax(dim=1)
+    if logits.shape[-2:] == size:
+        return logits.argmax(dim=1)
+    some = max(1, _LOGITS // (logits.shape[1] * size[0] * size[1]))
+    upsampled = (F.interpolate(p, size=size, mode="bilinear", align_corners=False) for p in logits.split(some))
+    return torch.cat([part.argmax(dim=1) for part in upsampled])
 
 
 @torch.no_grad()

@@ -61,6 +61,16 @@ def no_kernel(monkeypatch):
     monkeypatch.setattr(execution.papermill, "execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
 
 
+def test_a_library_that_is_missing_is_told_with_what_to_do(picie, monkeypatch):
+    def without():
+        raise ModuleNotFoundError("No module named 'faiss'", name="faiss")
+
+    monkeypatch.setattr(cli, "app", without)
+    status, _, err = picie("doctor")
+    assert status == 2
+    assert err.startswith("picie: this Python has no module faiss: `make setup`")
+
+
 # -- help
 
 

@@ -224,12 +224,16 @@ def test_clusterings_made_together_share_the_memory(tmp_path):
 
 
 def test_distances_are_held_in_parts(monkeypatch):
-    points = torch.randn(500, 6, generator=torch.Generator().manual_seed(1))
+    points, maps = torch.randn(500, 6, generator=torch.Generator().manual_seed(1)), oracles.noise(5, 6, 3, 4)
     whole = MiniBatchKMeans(4, 1, 1, 5, 0)
     whole.add(points)
-    monkeypatch.setattr(clustering, "_DISTANCES", 4 * 37)  # 37 points at a time
+    whole.add(points + 0.1)
+    labels = clustering.assign(maps, points[:4])
+    monkeypatch.setattr(clustering, "_DISTANCES", 4 * 37)  # 37 points, or 3 maps of 12, at a time
     parts = MiniBatchKMeans(4, 1, 1, 5, 0)
     parts.add(points)
+    parts.add(points + 0.1)
+    assert torch.equal(clustering.assign(maps, points[:4]), labels)
     torch.testing.assert_close(parts.finish()[0], whole.finish()[0])
     assert parts.finish()[1] == pytest.approx(whole.finish()[1])
     assert parts.counts.tolist() == whole.counts.tolist()

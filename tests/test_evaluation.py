@@ -60,6 +60,15 @@ def test_predict_upsamples_the_logits_and_then_takes_the_largest():
     assert torch.equal(evaluation.predict(logits, (4, 6)), logits.argmax(dim=1))
 
 
+def test_predict_holds_the_upsampled_logits_of_some_images_at_a_time(monkeypatch):
+    logits, shapes, real = oracles.noise(5, 3, 4, 6), [], F.interpolate
+    whole = evaluation.predict(logits, (8, 12))
+    monkeypatch.setattr(evaluation, "_LOGITS", 2 * 3 * 8 * 12)
+    monkeypatch.setattr(F, "interpolate", lambda x, **how: (shapes.append(len(x)), real(x, **how))[1])
+    assert torch.equal(evaluation.predict(logits, (8, 12)), whole)
+    assert shapes == [2, 2, 1]
+
+
 def test_predict_by_hand():
     logits = torch.tensor([[0.0, 4.0], [3.0, 0.0]])[None, :, None, :]  # two clusters, one row of two cells
     # cell centres at 0.25 and 0.75 of the width; at 4 pixels: 0 1 3 4 against 3 2.25 0.75 0, so the change is at 0.428

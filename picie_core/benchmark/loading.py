@@ -14,6 +14,7 @@ from PIL import Image
 
 from picie_core import draws
 from picie_core.datasets import prepare
+from picie_core.processes import cores
 from picie_core.settings import Settings
 
 WIDTH, HEIGHT = 640, 480  # of a photograph of COCO
@@ -30,7 +31,7 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
         Images a second: `bare` (Pillow decodes, nothing else, as many threads as `prepare` has), `prepare`, `read`;
         `share`, prepare's of the bare rate.
     """
-    count, workers = 100 if quick else 1000, settings.workers or os.cpu_count() or 1
+    count, workers = 100 if quick else 1000, settings.workers or cores()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = _photographs(folder, count, settings.seed)

@@ -6,7 +6,6 @@ Threads, because Pillow, hashing and file reading release Python's lock; they ne
 import errno
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from picie_core.classes import VOID, ClassTable
 from picie_core.datasets import prepared, shards
 from picie_core.datasets.listing import Dataset, Item, Listing
 from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
+from picie_core.processes import cores
 
 VERSION = 1
 """Of the preparation. Raised when a change of it alters the arrays; part of the fingerprint."""
@@ -90,7 +90,7 @@ def make(job: Job, about: dict[str, Any], absent: list[Problem], workers: int | 
     done = {number: record for number, span in enumerate(spans) if (record := _finished(job, number, span))}
     todo = [number for number in range(len(spans)) if number not in done]
     _room(job, sum(len(spans[number]) for number in todo), shutil.disk_usage(job.folder).free)
-    threads = workers or _cores()
+    threads = workers or cores()
     pool = ThreadPoolExecutor(threads)
     try:
         table = job.listing.discover(pool) if job.listing.discover else job.listing.table
@@ -274,7 +274,3 @@ def _full(job: Job, needed: int, free: int) -> str:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

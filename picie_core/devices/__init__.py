@@ -43,6 +43,8 @@ def make_fabric(settings: Settings) -> "Fabric":
 
     allocator.keep_freed_memory()
     kind, _, number = settings.device.partition(":")
+    if kind == "auto":  # Fabric would take a Mac's GPU, which has no float64
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
     precision = "bf16-mixed" if settings.precision == "bf16" else "32-true"
     if not dist.is_torchelastic_launched():
         _share_threads(settings.threads, 1)
@@ -57,6 +59,12 @@ def make_fabric(settings: Settings) -> "Fabric":
     fabric = Fabric(accelerator=kind, devices=local, num_nodes=nodes, strategy=strategy, precision=precision)
     fabric.launch()
     return fabric
+
+
+def present(device: str) -> str:
+    """A device as settings name it, where this machine has it; else `auto`."""
+    kind, _, number = device.partition(":")
+    return "auto" if kind == "cuda" and int(number or 0) >= torch.cuda.device_count() else device
 
 
 def _share_threads(threads: int, processes: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from picie_core.grid.job import RUNS_AT_MOST, Failure, Process, note, order
 from picie_core.grid.plan import GridError, Job
+from picie_core.processes import cores
 
 POLL_SECONDS = 0.2
 
@@ -41,25 +42,36 @@ def slots(jobs: Collection[Job], workers: int | None, gpus: str | None) -> list[
     several = max((job.settings.devices for job in jobs), default=1)
     if several > 1 and gpus is not None:
         raise GridError(f"--gpus {gpus}: each job gets one card, and devices = {several}; leave --gpus out")
+    cards = _cards() if several == 1 and all(job.settings.device in ("auto", "cuda") for job in jobs) else []
     if gpus is not None:
         cards = [card.strip() for card in gpus.split(",")]
         if not all(card.isdecimal() for card in cards):
             raise GridError(f"--gpus {gpus}: expected the numbers of graphics cards, such as 0,1")
+    if cards:
         return [cards[i % len(cards)] for i in range(workers or len(cards))]
     threads = max((job.settings.threads for job in jobs), default=1)
-    return [None] * (workers or (1 if several > 1 else max(1, (os.cpu_count() or 1) // threads)))
+    return [None] * (workers or (1 if several > 1 else max(1, cores() // threads)))
+
+
+def _cards() -> list[str]:
+    """The graphics cards that this process sees, by the names that CUDA_VISIBLE_DEVICES has for them."""
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    numbers = range(torch.cuda.device_count())
+    return [str(n) for n in numbers] if visible is None else [visible.split(",")[n].strip() for n in numbers]
 
 
 def crowded(jobs: Collection[Job], slots: Sequence[str | None]) -> str:
     """What to say where more threads would run than there are cores, which slows every run several times; else ""."""
-    threads, cores = max((job.settings.threads for job in jobs), default=1), os.cpu_count() or 1
+    threads, have = max((job.settings.threads for job in jobs), default=1), cores()
     busy = min(len(slots), len(jobs))
-    if any(slots) or busy < 2 or threads * busy <= cores:
+    if any(slots) or busy < 2 or threads * busy <= have:
         return ""
-    fits = cores // busy
+    fits = have // busy
     return (
-        f"{busy} workers with {threads} threads each on {cores} cores get into each other's way: "
-        f"give --workers {max(1, cores // threads)}"
+        f"{busy} workers with {threads} threads each on {have} cores get into each other's way: "
+        f"give --workers {max(1, have // threads)}"
         + (f", or -p threads={fits}, which is a setting of the runs" if fits else "")
     )
 

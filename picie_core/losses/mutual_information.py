@@ -25,14 +25,13 @@ def joint(first: Tensor, second: Tensor, displacement: int) -> Tensor:
         displacement: T >= 0, cells.
 
     Returns:
-        (2T + 1, 2T + 1, K, K) float64, for the information is a small difference of large sums; float32 on a device
-        that has no other. Rounding may leave what is 0 at about 1e-16 of the largest, or below 0.
+        (2T + 1, 2T + 1, K, K) float64, for the information is a small difference of large sums. Rounding may leave
+        what is 0 at about 1e-16 of the largest, or below 0.
     """
     t = displacement
     size = [next_fast_len(max(n, t + 1) + t, real=True) for n in first.shape[-2:]]  # no displacement wraps around
-    kind = torch.float32 if first.device.type == "mps" else torch.float64
     with torch.autocast(first.device.type, enabled=False):
-        a, b = (torch.fft.rfft2(maps.to(kind), s=size).permute(2, 3, 1, 0) for maps in (first, second))
+        a, b = (torch.fft.rfft2(maps.double(), s=size).permute(2, 3, 1, 0) for maps in (first, second))
         spectrum = a.contiguous() @ b.conj().transpose(-1, -2).contiguous()
         whole = torch.fft.irfft2(spectrum.permute(2, 3, 0, 1).contiguous(), s=size)
     window = whole.roll((t, t), dims=(-2, -1))[..., : 2 * t + 1, : 2 * t + 1]

@@ -148,7 +148,7 @@ class Network(Saliency):
     def forward(self, images: Tensor, names: Sequence[str]) -> Tensor:
         """Normalised images (B, 3, S, S) -> float32 (B, S, S), 0 to 1."""
         refined = self.network(views.resize(images, SIDE))[0]
-        return views.resize(refined[:, None].float(), images.shape[-1])[:, 0]
+        return F.interpolate(refined[:, None].float(), images.shape[-2:], mode="bilinear", antialias=True)[:, 0]
 
 
 def load(settings: Settings) -> Network:

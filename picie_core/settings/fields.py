@@ -170,7 +170,9 @@ class Fields(BaseModel):
     epochs: int = knob(4, "clusterings followed by a pass of training", ge=0, le=10_000)
     batch_size: int = knob(16, "images a step", ge=1)
     learning_rate: float = knob(1e-3, "Adam's; paper 1e-3, release 1e-4 on COCO [3]", gt=0, le=1)
-    precision: Literal["32", "bf16"] = knob("32", "of the network's matrix products: float32 or bfloat16 autocast")
+    precision: Literal["32", "bf16"] = knob(
+        "32", "of the network: float32 (TF32 in a GPU's convolutions) or bfloat16 autocast"
+    )
     devices: int = knob(
         1, "GPUs, or processes that share the threads of a CPU: each has a part of every batch", ge=1, before=1
     )
@@ -257,7 +259,9 @@ class Fields(BaseModel):
     comus_learning_rate: float = knob(6e-5, "Adam's in each; COMUS 6e-5", gt=0, le=1, before=6e-5)
 
     # places and execution
-    device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps", place=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    device: str = knob(
+        "auto", "auto (cuda, else cpu), cpu, cuda, cuda:1", place=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$"
+    )
     views_memory: int = knob(
         1024, "MB for an epoch's views, kept from pass to pass as far as they fit", ge=0, place=True
     )

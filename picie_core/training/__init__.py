@@ -54,13 +54,17 @@ def run(settings: Settings) -> Run:
     """
     train, val = splits(settings)
     folder = run_folder(settings, train, val)
+    if not launcher.launched() and records.is_done(folder) and not settings.fresh:
+        return _loaded(folder)  # without a lock: the folder may be one that only others write
     with nullcontext() if ranks.number() or launcher.launched() else lock.hold(folder):
         if ranks.agreed(records.is_done(folder) and not settings.fresh):
             return _loaded(folder)
         if settings.devices == ranks.count():
             if settings.fresh and ranks.number() == 0:
-                _discard(folder)
+                checkpoints.discard(folder)
             ranks.agreed(True)  # nobody looks for a checkpoint before
+            if settings.previous:
+                run(settings.previous)  # before this one takes a part of the device
             return _Loop(settings, train, val, folder).finish()
         if ranks.count() > 1:
             raise ranks.RankError(
@@ -102,7 +106,8 @@ def restore(run: Run) -> tuple[Method, "Fabric"]:
     """A finished run's method with weights and final prototypes, in evaluation mode, on this machine's device; and its
     fabric."""
     # `replace` would resolve the values anew, by tables that may have changed since.
-    settings = run.settings.model_copy(update={"pretrained": False, "comus_backbone_place": None, "device": "auto"})
+    here = {"pretrained": False, "comus_backbone_place": None, "device": devices.present(run.settings.device)}
+    settings = run.settings.model_copy(update=here)
     fabric = devices.make_fabric(settings)
     method = METHODS[settings.method](settings, 0)
     tensors = run.weights()
@@ -167,13 +172,13 @@ class _Loop:
     def _epoch(self, epoch: int) -> None:
         phases: dict[str, float] = defaultdict(float)
         began = time.monotonic()
-        losses = [loss for pass_ in self.method.passes(epoch) for loss in self._pass(pass_, phases, epoch)]
+        every = enumerate(self.method.passes(epoch))
+        losses = [loss for number, pass_ in every for loss in self._pass(pass_, phases, (epoch, number))]
         loss = float(ranks.total(torch.stack(losses)).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
-            rate = self.method.rate_setting
             raise DivergedError(
-                f"the loss of epoch {epoch} is {loss}. Try a lower {rate} (now {getattr(self.settings, rate):g}) or "
-                f"precision = '32'; the checkpoint is kept in {self.folder}"
+                f"the loss of epoch {epoch} is {loss}. Try a lower {(rate := self.method.rate_setting)} "
+                f"(now {getattr(self.settings, rate):g}) or precision = '32'; the checkpoint is kept in {self.folder}"
             )
         row: dict[str, Any] = {"epoch": epoch, "loss": loss} | self.method.record
         row |= self._validate(phases)
@@ -192,10 +197,11 @@ class _Loop:
     def _closing(self) -> dict[str, np.ndarray]:
         """The final clustering, and the final confusion matrices; none without labels."""
         phases: dict[str, float] = defaultdict(float)
-        for pass_ in self.method.closing_passes():
-            self._pass(pass_, phases, self.epochs)
+        began = time.monotonic()
+        for number, pass_ in enumerate(self.method.closing_passes()):
+            self._pass(pass_, phases, (self.epochs, number))
         matrices = self._confusions(phases) if self.scored else {}
-        self.seconds += sum(phases.values())
+        self.seconds += time.monotonic() - began
         return matrices
 
     def _record(self, matrices: Mapping[str, np.ndarray]) -> None:
@@ -224,11 +230,11 @@ class _Loop:
         if not self.settings.keep_checkpoint:
             records.drop_checkpoint(self.folder)
 
-    def _pass(self, pass_: Pass, phases: dict[str, float], epoch: int) -> list[Tensor]:
-        where = f"epoch {epoch + 1}/{self.epochs}" if epoch < self.epochs else "closing"
+    def _pass(self, pass_: Pass, phases: dict[str, float], at: tuple[int, int]) -> list[Tensor]:
+        where = f"epoch {at[0] + 1}/{self.epochs}" if at[0] < self.epochs else "closing"
         self.progress.say(f"{where}: {pass_.name}")
         began = time.monotonic()
-        with draws.by_torch((self.settings.seed, "layers", epoch, pass_.name, ranks.number()), self.device):
+        with draws.by_torch((self.settings.seed, "layers", *at, ranks.number()), self.device):
             losses = passes.run(pass_, self.feed, self.fabric, self._tick)
         ranks.level(self.method)
         phases[pass_.name] += time.monotonic() - began
@@ -288,12 +294,6 @@ def _loaded(folder: Path) -> Run:
     note = "" if made == now else f", made by commit {made or 'unknown'} (now {now or 'unknown'})"
     log.log(logging.WARNING if note else logging.INFO, "loaded the finished run %s%s", folder, note)
     return run
-
-
-def _discard(folder: Path) -> None:
-    for name in ("result.json", "progress.csv", "confusion.npy", "model.safetensors"):
-        (folder / name).unlink(missing_ok=True)
-    records.drop_checkpoint(folder)
 
 
 def _provenance(data: Prepared) -> dict[str, Any]:

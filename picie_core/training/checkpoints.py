@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from picie_core import records
 from picie_core.methods import Method
 
 
@@ -38,3 +40,10 @@ def restore(method: Method, tensors: Mapping[str, Tensor], groups: Mapping[str, 
     method.load_state_dict(weights, strict=True)
     for name, saved in groups.items():
         method.optimizers[name].load_state_dict({"state": dict(states[name]), "param_groups": saved})
+
+
+def discard(folder: Path) -> None:
+    """Remove what a run has left in its folder, its result first."""
+    for name in ("result.json", "progress.csv", "confusion.npy", "model.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    records.drop_checkpoint(folder)

@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from picie_core.datasets import Prepared
+from picie_core.datasets.shards import ShardedArray
 from picie_core.methods import Batch
 from picie_core.processes import ranks
 
 AHEAD = 2
 """Batches that are read while one is computed on."""
+
+PART = 1024
+"""Images that are read at a time where all are kept."""
 
 Read = tuple[Tensor, Tensor | None]
 """Images and labels of a batch."""
@@ -49,7 +53,7 @@ class Feed:
         self.mine = ranks.own(len(data))
         parts = [part for part in (data.images, data.labels) if part is not None]
         self.resident = sum(part.nbytes for part in parts) * len(self.mine) <= memory * len(data)
-        self._kept: Read | None = self._moved(self._read(np.array(self.mine))) if self.resident else None
+        self._kept: Read | None = self._whole() if self.resident else None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -74,6 +78,20 @@ class Feed:
         else:
             yield from (self._moved(self._read(indices)) for indices in parts)
 
+    def _whole(self) -> Read:
+        """All of this rank's images and labels on the device, brought there some at a time."""
+        images = self._empty(self.data.images)
+        labels = None if self.data.labels is None else self._empty(self.data.labels)
+        for start in range(0, len(self.mine), PART):
+            some = slice(start, start + PART)
+            for whole, part in zip((images, labels), self._read(np.array(self.mine[some])), strict=True):
+                if whole is not None and part is not None:
+                    whole[some] = part
+        return images, labels
+
+    def _empty(self, like: ShardedArray) -> Tensor:
+        return torch.empty((len(self.mine), *like.shape[1:]), dtype=torch.uint8, device=self.device)
+
     def _read_ahead(self, parts: Sequence[np.ndarray]) -> Iterator[Read]:
         left = iter(parts)
         with ThreadPoolExecutor(1) as reader:
@@ -92,6 +110,5 @@ class Feed:
 
     def _moved(self, batch: Read) -> Read:
         images, labels = batch
-        return images.to(self.device, non_blocking=True), (
-            None if labels is None else labels.to(self.device, non_blocking=True)
-        )
+        moved = images.to(self.device, non_blocking=self.pinned)
+        return moved, None if labels is None else labels.to(self.device, non_blocking=self.pinned)

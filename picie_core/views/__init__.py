@@ -40,8 +40,8 @@ def denormalise(images: Tensor) -> Tensor:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """(B, 3, n, n) -> (B, 3, size, size), bilinear with antialiasing."""
-    if images.shape[-1] == size:
+    """(B, 3, H, W) -> (B, 3, size, size), bilinear with antialiasing."""
+    if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 

@@ -54,5 +54,5 @@ def undo(maps: Tensor, matrices: np.ndarray) -> tuple[Tensor, Tensor]:
 
 def _places(matrices: np.ndarray, maps: Tensor) -> Tensor:
     """Where each cell of the result looks in the source, (B, h, w, 2) in [-1, 1]."""
-    theta = torch.from_numpy(np.pad(matrices, ((0, 0), (0, 0), (0, 1))))
-    return F.affine_grid(theta, list(maps.shape), align_corners=False).to(maps.device, maps.dtype)
+    theta = torch.from_numpy(np.pad(matrices, ((0, 0), (0, 0), (0, 1)))).to(maps.device)
+    return F.affine_grid(theta, list(maps.shape), align_corners=False).to(maps.dtype)

@@ -68,18 +68,18 @@ def apply(maps: Tensor, geometry: Geometry, size: int) -> Tensor:
         `interpolate(mode="bilinear", align_corners=False)`; with `exact` the outer half pixel may look outside the box.
     """
     maps = raised(maps)
-    grid = sampling_grid(geometry, maps.shape[-1], size).to(maps.device, maps.dtype)
+    grid = sampling_grid(geometry, maps.shape[-1], size, maps.device).to(maps.dtype)
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def apply_to_labels(labels: Tensor, geometry: Geometry, size: int) -> Tensor:
     """G on label maps, by nearest sampling: (B, n, n) integers -> (B, size, size) of the same dtype."""
-    grid = sampling_grid(geometry, labels.shape[-1], size).to(labels.device)
+    grid = sampling_grid(geometry, labels.shape[-1], size, labels.device)
     moved = F.grid_sample(labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False)
     return moved[:, 0].to(labels.dtype)
 
 
-def sampling_grid(geometry: Geometry, n: int, size: int) -> Tensor:
+def sampling_grid(geometry: Geometry, n: int, size: int, device: torch.device | str = "cpu") -> Tensor:
     """Where each cell of the result looks in the source, in grid_sample's [-1, 1]: (B, size, size, 2) float32."""
     x0, y0, x1, y1 = (torch.from_numpy(column) for column in geometry.boxes(n).T)
     centres = (torch.arange(size, dtype=torch.float64) + 0.5) / size
@@ -89,5 +89,5 @@ def sampling_grid(geometry: Geometry, n: int, size: int) -> Tensor:
         across = across.clamp((x0 + half)[:, None], (x1 - half)[:, None])
         down = down.clamp((y0 + half)[:, None], (y1 - half)[:, None])
     across = torch.where(torch.from_numpy(geometry.flip)[:, None], across.flip(1), across)
-    places = torch.stack([across[:, None, :].expand(-1, size, size), down[:, :, None].expand(-1, size, size)], dim=-1)
-    return (2 * places - 1).float()
+    across, down = ((2 * places - 1).float().to(device) for places in (across, down))
+    return torch.stack([across[:, None, :].expand(-1, size, size), down[:, :, None].expand(-1, size, size)], dim=-1)

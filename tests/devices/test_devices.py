@@ -25,6 +25,24 @@ def test_environment_says_what_made_the_numbers():
     json.dumps(found)
 
 
+def test_auto_is_a_gpu_of_nvidias_or_the_cpu(monkeypatch):
+    asked = []
+    monkeypatch.setattr("lightning_fabric.Fabric", lambda **how: asked.append(how["accelerator"]))
+    for there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        devices.make_fabric(Settings(device="auto", pretrained=False, threads=torch.get_num_threads()))
+    assert asked == ["cpu", "cuda"]
+
+
+def test_a_device_that_is_not_here_is_auto(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [devices.present(name) for name in ("cpu", "auto", "cuda", "cuda:1", "cuda:2")] == [
+        "cpu", "auto", "cuda", "cuda:1", "auto",
+    ]  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert devices.present("cuda") == "auto"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system knows no other peak")
 def test_a_process_does_not_inherit_the_peak_of_the_one_that_started_it():
     held = np.ones(2**27)  # 1 GB, more than a process that imports torch has

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from children import gone, wait_for
 from grid_stubs import Leaves, Noted, starts
 
@@ -217,22 +218,34 @@ def test_slots(prepared):
 
 
 def test_without_a_number_the_cores_are_shared_out(prepared, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(pool, "cores", lambda: 8)
     assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 2
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(pool, "cores", lambda: 2)
     assert len(pool.slots(list(prepared(1, threads=3)), None, None)) == 1
+
+
+def test_without_a_number_each_card_has_one(prepared, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    jobs = list(prepared(1))
+    assert pool.slots(jobs, None, None) == pool.slots(list(prepared(1, device="cuda")), None, None) == ["0", "1"]
+    assert pool.slots(jobs, 3, None) == ["0", "1", "0"]
+    assert pool.slots(jobs, None, "1") == ["1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, 3")
+    assert pool.slots(jobs, None, None) == ["5", "3"]
+    assert pool.slots(list(prepared(1, device="cpu")), 2, None) == [None, None]
 
 
 def test_of_rows_with_different_threads_the_most_count(grid_file, monkeypatch):
     jobs = plan.read(grid_file({"a": {"threads": 4}, "b": {"epochs": 1, "threads": 2}})).jobs()
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(pool, "cores", lambda: 8)
     assert len(pool.slots(jobs, None, None)) == 2
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(pool, "cores", lambda: 6)
     assert "2 workers with 4 threads each on 6 cores" in pool.crowded(jobs, [None] * 2)
 
 
 def test_jobs_of_several_devices_run_one_at_a_time_and_take_all_cards(prepared, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(pool, "cores", lambda: 16)
     jobs = prepared(1, 2, threads=1, devices=2, batch_size=4)
     assert pool.slots(jobs, None, None) == [None]
     assert pool.slots(jobs, 3, None) == [None] * 3
@@ -251,7 +264,7 @@ def test_jobs_of_several_devices_run_one_at_a_time_and_take_all_cards(prepared, 
     ],
 )
 def test_more_threads_than_cores_are_remarked_upon(prepared, monkeypatch, slots, threads, said):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(pool, "cores", lambda: 2)
     remark = pool.crowded(prepared(1, 2, 3, threads=threads), slots)
     assert said in remark
     assert bool(said) == bool(remark)

@@ -84,6 +84,14 @@ def test_other_data_and_parts_of_the_data_are_said_to_be(grid_file, part):
     assert rows.beside(grid, tidy(grid, all=dict.fromkeys(range(5), 13.84))).loc[0, "verdict"] == "other data"
 
 
+def test_comus_table_2_is_of_data_that_are_none_of_these(grid_file):
+    key = {"table": "comus_table2_voc2007", "method": "COMUS", "setting": "all 21 classes; Hungarian"}
+    for split in ("val", "test"):
+        data = {"dataset": "voc21_2007", "scored_split": split, "train_images": None, "val_images": None}
+        grid = plan.read(grid_file([{"name": "all", "settings": data, "published": key}]))
+        assert "other data" in rows.beside(grid, tidy(grid, all=dict.fromkeys(range(5), 40.0)))["verdict"].tolist()
+
+
 def test_effects_are_paired_by_seed(grid):
     found = tidy(grid, all={1: 10.0, 2: 20.0, 3: 30.0}, no_P={1: 8.0, 2: 17.5, 4: 0.0}, mse={2: 21.0})
     table = rows.effects(grid, found, "all").set_index("row")

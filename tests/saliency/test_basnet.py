@@ -160,3 +160,7 @@ def test_basnet_sees_256_pixels_and_answers_at_the_images_size():
     maps = basnet.Network(Seen())(flat, ["a", "b"])  # type: ignore[arg-type]
     assert maps.shape == (2, 96, 96)
     assert torch.allclose(maps, flat[:, 0])
+    slope = torch.linspace(0, 1, 128)[:, None].expand(1, 3, 128, 256)  # higher than wide would be as wrong
+    maps = basnet.Network(Seen())(slope, ["c"])  # type: ignore[arg-type]
+    assert maps.shape == (1, 128, 256)
+    assert torch.allclose(maps, slope[:, 0], atol=0.01)

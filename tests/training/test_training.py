@@ -151,6 +151,38 @@ def test_another_seed_is_another_run(tmp_path, trained):
     assert other.folder.name != trained.folder.name
 
 
+def test_a_finished_run_is_loaded_without_a_lock(trained, monkeypatch):
+    monkeypatch.setattr(training.lock, "hold", lambda folder: pytest.fail("the folder was written to"))
+    assert run(trained.settings).folder == trained.folder
+
+
+def test_the_run_before_is_made_before_this_one_takes_the_device(tmp_path, monkeypatch):
+    begun = []
+    real = training._Loop.__init__
+    monkeypatch.setattr(
+        training._Loop,
+        "__init__",
+        lambda loop, settings, *rest: (begun.append(settings.method), real(loop, settings, *rest))[1],
+    )
+    monkeypatch.setattr(training._Loop, "finish", lambda loop: _ended(begun, loop))
+    run(tiny(tmp_path, method="probe", pretext="untrained", num_clusters=12, transfer_epochs=1))
+    assert begun == ["untrained", "untrained is done", "probe", "probe is done"]
+
+
+def _ended(begun, loop, real=training._Loop.finish):
+    found = real(loop)
+    begun.append(f"{loop.settings.method} is done")
+    return found
+
+
+def test_a_run_is_restored_on_its_device_where_there_is_one(trained):
+    there = dataclasses.replace(trained, settings=trained.settings.model_copy(update={"device": "cuda:7"}))
+    method, fabric = restore(there)
+    assert method.settings.device == "auto"
+    assert fabric.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert restore(trained)[0].settings.device == "cpu"  # what `tiny` asks for
+
+
 def test_two_processes_that_ask_at_once_train_once(tmp_path, trained):
     answers, barrier = PROCESSES.Queue(), PROCESSES.Barrier(2)
     crowd = [PROCESSES.Process(target=run_together, args=(tiny(tmp_path), barrier, answers)) for _ in range(2)]
