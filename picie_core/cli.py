@@ -275,7 +275,7 @@ def main() -> None:
         if (error.name or "picie_core").startswith("picie_core"):
             raise
         typer.echo(
-            f"picie: this Python has no module {error.name}: `make setup` makes one that has (then `.venv/bin/picie`), or "
+            f"picie: this Python has no module {error.name}: `make setup` makes one that has, or "
             "`pip install -e '.[cpu]'` (or gpu) installs all that is needed",
             err=True,
         )

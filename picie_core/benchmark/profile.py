@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from picie_core import devices, training
@@ -40,7 +39,7 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
         if on_gpu:
             torch.cuda.synchronize(fabric.device)
     own = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    events = [e for e in watched.key_averages() if not on_gpu or e.device_type == DeviceType.CUDA]  # kernels, once
+    events = [e for e in watched.key_averages() if not on_gpu or e.device_type.name == "CUDA"]  # kernels, once
     found = sorted(events, key=lambda e: getattr(e, own), reverse=True)
     total = sum(getattr(e, own) for e in found)
     costs = [{"operator": e.key, "share": getattr(e, own) / total, "calls": e.count} for e in found[:SHOWN]]
