@@ -58,6 +58,11 @@ class Iic(Method):
         """Unit features of normalised images: (B, 3, S, S) -> (B, D, S/4, S/4)."""
         return network.embed(self.network(images))
 
+    @classmethod
+    def sees_labels(cls, settings: Settings) -> bool:
+        """Where IIC's own code does, which leaves pixels without a label out (`iic_mask`)."""
+        return settings.iic_mask == "release"
+
     def passes(self, epoch: int) -> Iterator[Pass]:
         """A pass for each head, the auxiliary first, or one for both; each with pairs and an order of its own."""
         s, means = self.settings, Means()

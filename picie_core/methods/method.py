@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from picie_core import draws, views
 from picie_core.clustering import MiniBatchKMeans, flatten, scores
 from picie_core.processes import ranks
-from picie_core.settings import Settings
+from picie_core.settings import TAUGHT, Settings
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Batch:
     Attributes:
         images: uint8 (B, base_size, base_size, 3).
         indices: the images' numbers in the split, (B,) int64, on the host.
-        labels: ground truth uint8 (B, base_size, base_size); None in a set without; only taught methods may look.
+        labels: ground truth uint8 (B, base_size, base_size); None in a set without, and where `Method.sees_labels` says
+            that the method gets none.
         names: the images' names, B of them.
     """
 
@@ -163,6 +164,11 @@ class Method(nn.Module):
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take what this run needs from the weights of the run before (`Settings.previous`); called where there is
         one, also when an interrupted run goes on."""
+
+    @classmethod
+    def sees_labels(cls, settings: Settings) -> bool:
+        """Whether its batches hold ground truth in training: no method but those that are taught gets to see any."""
+        return settings.method in TAUGHT
 
     @classmethod
     def starts_from_imagenet(cls, settings: Settings) -> bool:

@@ -134,7 +134,7 @@ class _Loop:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
         self.fabric = devices.make_fabric(settings)
         self.device = self.fabric.device
-        self.feed = Feed(train, self.device)
+        self.feed = Feed(train, self.device, labels=METHODS[settings.method].sees_labels(settings))
         self.method = METHODS[settings.method](settings, len(train)).to(self.device)
         if settings.sync_batchnorm and ranks.count() > 1:
             if self.device.type == "cpu":

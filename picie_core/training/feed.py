@@ -34,6 +34,7 @@ class Feed:
     Args:
         data: a prepared split.
         device: where batches are to be.
+        labels: whether batches have the ground truth, where there is one.
         memory: bytes of the device's memory that images and labels may take; None: as said above.
         ahead: whether a thread reads ahead; None: on a GPU.
 
@@ -43,15 +44,21 @@ class Feed:
     """
 
     def __init__(
-        self, data: Prepared, device: torch.device, memory: int | None = None, ahead: bool | None = None
+        self,
+        data: Prepared,
+        device: torch.device,
+        labels: bool = True,
+        memory: int | None = None,
+        ahead: bool | None = None,
     ) -> None:
         self.data, self.device = data, device
+        self.labels = data.labels if labels else None
         self.pinned = device.type == "cuda"
         self.ahead = self.pinned if ahead is None else ahead
         if memory is None:
             memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 0
         self.mine = ranks.own(len(data))
-        parts = [part for part in (data.images, data.labels) if part is not None]
+        parts = [part for part in (data.images, self.labels) if part is not None]
         self.resident = sum(part.nbytes for part in parts) * len(self.mine) <= memory * len(data)
         self._kept: Read | None = self._whole() if self.resident else None
 
@@ -81,7 +88,7 @@ class Feed:
     def _whole(self) -> Read:
         """All of this rank's images and labels on the device, brought there some at a time."""
         images = self._empty(self.data.images)
-        labels = None if self.data.labels is None else self._empty(self.data.labels)
+        labels = None if self.labels is None else self._empty(self.labels)
         for start in range(0, len(self.mine), PART):
             some = slice(start, start + PART)
             for whole, part in zip((images, labels), self._read(np.array(self.mine[some])), strict=True):
@@ -103,7 +110,7 @@ class Feed:
 
     def _read(self, indices: np.ndarray) -> Read:
         images = torch.from_numpy(self.data.images[indices])
-        labels = None if self.data.labels is None else torch.from_numpy(self.data.labels[indices])
+        labels = None if self.labels is None else torch.from_numpy(self.labels[indices])
         if self.pinned and not self.resident:
             return images.pin_memory(), None if labels is None else labels.pin_memory()
         return images, labels

@@ -66,6 +66,13 @@ def test_a_split_without_labels(way, data):
     assert all(batch.labels is None for batch in Feed(data, CPU, **WAYS[way]).batches(PARTS))
 
 
+def test_without_labels_none_are_read_nor_counted(data):
+    for way in WAYS.values():
+        assert all(batch.labels is None for batch in Feed(data, CPU, labels=False, **way).batches(PARTS))
+    assert Feed(data, CPU, labels=False, memory=10 * 48).resident
+    assert not data.labels.asked
+
+
 def test_it_is_kept_where_images_and_labels_fit(data):
     assert Feed(data, CPU, memory=10 * 64).resident  # 48 bytes of an image, 16 of its labels
     assert not Feed(data, CPU, memory=10 * 64 - 1).resident

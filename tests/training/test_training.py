@@ -151,6 +151,32 @@ def test_another_seed_is_another_run(tmp_path, trained):
     assert other.folder.name != trained.folder.name
 
 
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({}, False),
+        ({"method": "deepcluster"}, False),
+        ({"method": "iic", "iic_displacement": 3}, False),
+        ({"method": "iic", "iic_displacement": 3, "iic_mask": "release"}, True),
+        ({"method": "supervised", "num_clusters": 12}, True),
+    ],
+    ids=str,
+)
+def test_only_what_is_taught_sees_labels(tmp_path, monkeypatch, changes, seen):
+    found, real = set(), training.passes.run
+
+    def watched(pass_, *rest):
+        def step(batch):
+            found.add(batch.labels is not None)
+            return pass_.step(batch)
+
+        return real(dataclasses.replace(pass_, step=step), *rest)
+
+    monkeypatch.setattr(training.passes, "run", watched)
+    run(tiny(tmp_path, epochs=1, **changes))
+    assert found == {seen}
+
+
 def test_a_finished_run_is_loaded_without_a_lock(trained, monkeypatch):
     monkeypatch.setattr(training.lock, "hold", lambda folder: pytest.fail("the folder was written to"))
     assert run(trained.settings).folder == trained.folder
