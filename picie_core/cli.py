@@ -192,7 +192,9 @@ def results(
 
 @app.command()
 def bands() -> None:
-    """Measure what notebooks hold their numbers to: of the runs of `picie grid bands`, where one more seed would lie.
+    """Measure the bands that notebooks hold their numbers to.
+
+    They are where one more seed of the runs of `picie grid bands` would lie.
 
     \b
     picie grid bands --workers 2 -p threads=1
