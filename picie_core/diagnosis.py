@@ -18,7 +18,7 @@ def report() -> str:
     cpu, home = torch.backends.cpu.get_cpu_capability(), places.home()
     lines = [
         "versions    python " + sys.version.split()[0] + "".join(f", {n} {v}" for n, v in devices.versions().items()),
-        f"devices     {os.cpu_count()} cores ({cpu}), GPUs: {', '.join(gpus) or 'none'}",
+        f"devices     {os.cpu_count()} cores ({devices.cpu()}, {cpu}), GPUs: {', '.join(gpus) or 'none'}",
         f"faiss       {faiss.__version__}, {faiss_gpus} GPUs in use",
     ]
     if gpus and not faiss_gpus:

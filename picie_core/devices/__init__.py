@@ -31,6 +31,9 @@ PACKAGES = (
 STATUS = Path("/proc/self/status")
 """Where Linux says how much memory this process has had."""
 
+CPU = Path("/proc/cpuinfo")
+"""Where Linux says what processor this is."""
+
 
 def make_fabric(settings: Settings) -> "Fabric":
     """Device and precision of a run; also puts threads and memory in place, for this process.
@@ -100,6 +103,20 @@ def versions() -> dict[str, str]:
     return found
 
 
+def cpu() -> str:
+    """The processor by name. On Linux its family and model stand behind: some virtual machines name no more than a
+    brand, and equal bits are claimed on one type alone."""
+    if not CPU.exists():
+        return platform.processor() or platform.machine()
+    lines = (line.partition(":") for line in CPU.read_text(encoding="utf-8", errors="replace").splitlines())
+    said: dict[str, str] = {}
+    for name, _, value in lines:
+        said.setdefault(name.strip(), value.strip())  # of the first core
+    if "model name" not in said:
+        return platform.machine()
+    return f"{said['model name']}, family {said.get('cpu family', '?')}, model {said.get('model', '?')}"
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, commit and device of this process."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
@@ -108,6 +125,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "packages": versions(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "cpu": cpu(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": str(device),
         "devices": ranks.count(),

@@ -44,10 +44,9 @@ class Alternating(Method):
         self.labels: dict[Clustering, Tensor] = {}
         self.weights: dict[Clustering, Tensor] = {}
         self.heads: dict[int, nn.Conv2d] = {}
-        for v in self.views:
-            for k in self.sizes:
-                self.register_buffer(f"prototypes_{v}_{k}", torch.zeros(k, settings.feature_dim))
-                self.labels[v, k] = torch.zeros(len(self.mine), side, side, dtype=label_dtype(k))
+        for v, k in self._clusterings:
+            self.register_buffer(f"prototypes_{v}_{k}", torch.zeros(k, settings.feature_dim))
+            self.labels[v, k] = torch.zeros(len(self.mine), side, side, dtype=label_dtype(k))
 
     def embedding(self, images: Tensor) -> Tensor:
         """Unit features of normalised images: (B, 3, S, S) -> (B, D, S/4, S/4)."""
@@ -89,6 +88,9 @@ class Alternating(Method):
 
     def _label(self, epoch: int) -> Iterator[Pass]:
         """The pseudo-label of every pixel of every view, and the weights that balance the clusters."""
+        sizes = {key: torch.zeros(key[1], dtype=torch.int64, device=self._device) for key in self._clusterings}
+        place = self._place_of_labels()
+        self.labels = {key: labels.to(place) for key, labels in self.labels.items()}
 
         def label(batch: Batch) -> None:
             rows = batch.indices - self.mine.start
@@ -97,15 +99,30 @@ class Alternating(Method):
                 for k in self.sizes:
                     labels = self.labels[v, k]
                     found = assign(features, self.prototypes(v, k), self.settings.label_rule)
-                    labels[rows] = found.to(device="cpu", dtype=labels.dtype)
+                    labels[rows] = found.to(labels)
+                    sizes[v, k] += torch.bincount(found.flatten(), minlength=k)
 
         self.eval()
         yield self.clustering_pass("label", label, epoch, "label")
-        for (v, k), labels in self.labels.items():
-            counts = ranks.total(torch.bincount(labels.flatten().long(), minlength=k))
+        for (v, k), own in sizes.items():
+            counts = ranks.total(own).cpu()
             check_in_use(counts, epoch)
             self.weights[v, k] = losses.balance_weights(counts, self.settings.balance).to(self.prototypes(v, k).device)
             self.record[f"cluster_sizes_{v}_{k}"] = counts.tolist()
+
+    def _place_of_labels(self) -> torch.device:
+        """With the network, unless that is a GPU of whose free memory they would take more than a quarter."""
+        size = sum(labels.nbytes for labels in self.labels.values() if labels.device != self._device)
+        fits = self._device.type != "cuda" or size <= torch.cuda.mem_get_info(self._device)[0] // 4
+        return self._device if fits else torch.device("cpu")
+
+    @property
+    def _clusterings(self) -> list[Clustering]:
+        return [(v, k) for v in self.views for k in self.sizes]
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
 
     def _learn(self, epoch: int) -> Iterator[Pass]:
         """One pass of training on the pseudo-labels."""
@@ -155,10 +172,10 @@ class Alternating(Method):
 
     def _new_heads(self, epoch: int) -> torch.optim.Optimizer:
         """Linear classifiers made anew each epoch, with an Adam of their own (Table 5, row 1)."""
-        s, device = self.settings, next(self.network.parameters()).device
+        s = self.settings
         for v in self.views:
             if v not in self.heads:
-                self.heads[v] = network.classifier(s.feature_dim, self.sizes[0], device)
+                self.heads[v] = network.classifier(s.feature_dim, self.sizes[0], self._device)
             network.draw_classifier(self.heads[v], (s.seed, "head", epoch, v))
         return torch.optim.Adam([p for head in self.heads.values() for p in head.parameters()], lr=s.learning_rate)
 

@@ -180,6 +180,6 @@ def _machine(environment: Mapping[str, Any]) -> dict[str, str]:
     """`devices.environment` in words: versions and device; empty where it is not known."""
     if not environment:
         return {"versions": "", "device": ""}
-    cpu = f"{environment['machine']}, {environment['cpu_capability']}"
+    cpu = f"{environment.get('cpu', environment['machine'])}, {environment['cpu_capability']}"
     versions = f"torch {environment['packages']['torch']}, python {environment['python']}"
     return {"versions": versions, "device": environment["gpu"] or cpu}

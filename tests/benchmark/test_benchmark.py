@@ -64,7 +64,21 @@ def test_a_configuration_that_does_not_run_is_named_and_not_the_floor(settings, 
     found = epoch.bare_network(settings, 1, compiled=True)
     assert found["contiguous, compiled"] == {"fails": "RuntimeError: no compiler here"}
     result = {"phases": {}, "epoch": 2.0, "floor": 1.0, "share": 0.5, "peak_memory_mb": 1, "bare": found, "beside": {}}
+    result |= {"release": None}
     assert "\nbare, contiguous, compiled: RuntimeError: no compiler here" in text(epoch.lines(result))
+
+
+def test_the_release_stands_beside_the_epoch_on_a_machine_that_it_was_timed_on_alone(settings, measured, monkeypatch):
+    assert measured["release"] is None  # of another size
+    assert "release" not in text(epoch.lines(measured))
+    monkeypatch.setattr(epoch.devices, "cpu", lambda: "a known one")
+    monkeypatch.setattr(epoch, "RELEASE_MS", {"a known one": 250.0})
+    alike = settings.replace(image_size=160, base_size=320, batch_size=16, threads=2)
+    assert epoch.release(alike) == 250.0
+    assert [epoch.release(alike.replace(**other)) for other in ({"batch_size": 8}, {"threads": 1})] == [None, None]
+    assert "(the authors' release on such a machine: 250)" in text(epoch.lines(measured | {"release": 250.0}))
+    monkeypatch.setattr(epoch.devices, "cpu", lambda: "another")
+    assert epoch.release(alike) is None
 
 
 def test_growth_is_the_slope_between_sizes(settings, monkeypatch):

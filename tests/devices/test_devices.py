@@ -21,8 +21,30 @@ def test_environment_says_what_made_the_numbers():
     assert needed | {"papermill"} <= set(found["packages"]) <= set(devices.PACKAGES)
     assert {"faiss-cpu", "faiss-gpu"} & set(found["packages"])
     assert (found["device"], found["gpu"]) == ("cpu", None)
+    assert found["cpu"]
     assert found["cpu_capability"]
     json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (
+            "processor\t: 0\nmodel\t\t: 2\ncpu family\t: 26\nmodel name\t: AMD EPYC\n\n"
+            "processor\t: 1\nmodel name\t: another\n",
+            "AMD EPYC, family 26, model 2",
+        ),
+        ("processor\t: 0\nBogoMIPS\t: 243.75\nCPU implementer\t: 0x41\n", "armv99"),  # Arm's has no name
+        (None, "a processor"),  # no such file
+    ],
+)
+def test_the_processor_is_named_as_the_system_names_it(said, name, tmp_path, monkeypatch):
+    if said:
+        (tmp_path / "cpuinfo").write_text(said)
+    monkeypatch.setattr(devices, "CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices.platform, "machine", lambda: "armv99")
+    monkeypatch.setattr(devices.platform, "processor", lambda: "a processor")
+    assert devices.cpu() == name
 
 
 def test_auto_is_a_gpu_of_nvidias_or_the_cpu(monkeypatch):

@@ -129,6 +129,23 @@ def test_labels_of_many_clusters_have_a_wider_type(tiny):
     assert {k: labels.dtype for (_, k), labels in method.labels.items()} == {K: torch.uint8, 300: torch.int16}
 
 
+def test_cluster_sizes_are_counted_while_labelling(tiny):
+    method = build(num_overclusters=7)
+    for pass_ in method.passes(0):
+        run(pass_)
+    for (v, k), labels in method.labels.items():
+        assert method.record[f"cluster_sizes_{v}_{k}"] == np.bincount(labels.numpy().ravel(), minlength=k).tolist()
+
+
+@pytest.mark.parametrize(("free", "place"), [(4 * 2 * N * (SIZE // 4) ** 2, "cuda:0"), (4, "cpu")])
+def test_pseudo_labels_lie_with_the_network_where_a_gpu_has_room_for_them(tiny, monkeypatch, free, place):
+    method = build()
+    assert method._place_of_labels() == torch.device("cpu")
+    monkeypatch.setattr(type(method), "_device", torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**40))
+    assert method._place_of_labels() == torch.device(place)
+
+
 @pytest.mark.parametrize("rule", ["batch", "running"])
 @pytest.mark.parametrize("name", ["picie", "untrained"])
 def test_batch_norm_statistics_move_while_clustering_only_if_asked(tiny, rule, name):

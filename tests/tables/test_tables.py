@@ -149,7 +149,7 @@ def test_every_run_is_a_row_to_be_made_again(tiny_run):
     assert "-p num_clusters=12" in table["command"][0]
     made_by = tiny_run.environment
     assert table["versions"][0] == f"torch {made_by['packages']['torch']}, python {made_by['python']}"
-    assert table["device"][0] == f"{made_by['machine']}, {made_by['cpu_capability']}"
+    assert table["device"][0] == f"{made_by['cpu']}, {made_by['cpu_capability']}"
     assert table["folder"][0] == tiny_run.folder.name
     assert lists.every_run([]).columns.tolist() == table.columns.tolist()
 
