@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 RELEASE_MS = {"Xeon at 2.8 GHz": 311.0, "AMD EPYC, family 26, model 2": 114.0}
-"""The authors' release by processor (`devices.cpu`), ms an image and epoch at 160 x 160, batch 16, on two cores: measured
-for this project on photographs with K = 27, as `reports/bench/release.md` says."""
+"""The authors' release by processor (`devices.cpu`), ms an image and epoch at 160 x 160, batch 16, on two cores:
+measured for this project on photographs with K = 27, as `reports/bench/release.md` says."""
 
 
 def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ()) -> dict[str, Any]:

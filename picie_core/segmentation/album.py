@@ -76,8 +76,7 @@ def segment(
         except Unusable as error:
             bad.append(Problem(str(file), error.reason))
         else:
-            with fabric.autocast():
-                found = maps.segment_image(method, image, run.settings.image_size, fabric.device)
+            found = maps.segment_image(method, image, run.settings.image_size, fabric.device)
             drawn = maps.overlay(image, found, palette)
             pair, size = maps.pair_jpeg(image, drawn)
             counts = np.bincount(found.ravel(), minlength=k)

@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from picie_core import devices, draws, evaluation, files, places, provenance, records, views
+from picie_core import devices, draws, evaluation, files, places, provenance, records
 from picie_core.datasets import DATASETS, Prepared, prepare
 from picie_core.errors import WorkbookError
-from picie_core.methods import METHODS, Method, Pass
+from picie_core.methods import METHODS, Pass
 from picie_core.metrics import score
 from picie_core.processes import launcher, lock, ranks
 from picie_core.records import Run
@@ -23,9 +23,9 @@ from picie_core.settings import TAUGHT, Settings, SettingsError
 from picie_core.training import checkpoints, passes
 from picie_core.training.feed import Feed
 from picie_core.training.progress import Progress
+from picie_core.training.restoring import clusters_of, restore
 
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+__all__ = ["DivergedError", "clusters_of", "restore", "run", "run_folder", "splits"]
 
 log = logging.getLogger(__name__)
 
@@ -100,31 +100,6 @@ def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:
     key = settings.key(method.results_version, " ".join([train.fingerprint, val.fingerprint, *filter(None, further)]))
     root = settings.runs_root.expanduser().resolve() if settings.runs_root else places.runs_root()
     return root / f"{settings.dataset}-{settings.method}-{key}"
-
-
-def restore(run: Run) -> tuple[Method, "Fabric"]:
-    """A finished run's method with weights and final prototypes, in evaluation mode, on this machine's device; and its
-    fabric."""
-    # `replace` would resolve the values anew, by tables that may have changed since.
-    here = {"pretrained": False, "comus_backbone_place": None, "device": devices.present(run.settings.device)}
-    settings = run.settings.model_copy(update=here)
-    fabric = devices.make_fabric(settings)
-    method = METHODS[settings.method](settings, 0)
-    tensors = run.weights()
-    prototypes = tensors.pop("final_prototypes", None)
-    method.final_prototypes = None if prototypes is None else prototypes.to(fabric.device)
-    method.load_state_dict(tensors, strict=True)
-    return method.to(fabric.device).eval(), fabric
-
-
-@torch.no_grad()
-def clusters_of(run: Run, data: Prepared, numbers: np.ndarray) -> np.ndarray:
-    """The clusters of a run's score, (B, S, S) int64, on the images of a split that have these numbers, (B,)."""
-    method, fabric = restore(run)
-    images = data.images[numbers]
-    pixels = views.plain(torch.from_numpy(images).to(fabric.device), images.shape[1])
-    found = method.predict(pixels, [data.names[number] for number in numbers])["final"]
-    return evaluation.predict(found.float(), images.shape[1:3]).cpu().numpy()
 
 
 class _Loop:
