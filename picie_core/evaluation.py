@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from picie_core import metrics, views
+from picie_core import views
+from picie_core.classes import VOID
 from picie_core.datasets import Prepared
 from picie_core.datasets.problems import Unlabelled
 from picie_core.methods import Method
@@ -26,7 +27,6 @@ def predict(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.cat([part.argmax(dim=1) for part in upsampled])
 
 
-@torch.no_grad()
 def predictions(
     method: Method, data: Prepared, batch_size: int, device: torch.device
 ) -> Iterator[tuple[np.ndarray, Mapping[str, np.ndarray]]]:
@@ -41,6 +41,15 @@ def predictions(
     Yields:
         The images' numbers, (B,), and for each set of prototypes the method predicts with: (B, S, S) int64 clusters.
     """
+    for indices, found in _clusters(method, data, batch_size, device):
+        yield indices, {name: clusters.cpu().numpy() for name, clusters in found.items()}
+
+
+@torch.no_grad()
+def _clusters(
+    method: Method, data: Prepared, batch_size: int, device: torch.device
+) -> Iterator[tuple[np.ndarray, Mapping[str, Tensor]]]:
+    """`predictions`, on the device."""
     method.eval()
     own = ranks.own(len(data))
     for start in range(own.start, own.stop, batch_size):
@@ -48,7 +57,7 @@ def predictions(
         images = torch.from_numpy(data.images[indices]).to(device)
         size = (images.shape[1], images.shape[2])
         found = method.predict(views.plain(images, size[0]), data.names[indices[0] : indices[-1] + 1])
-        yield indices, {name: predict(logits.float(), size).cpu().numpy() for name, logits in found.items()}
+        yield indices, {name: predict(logits.float(), size) for name, logits in found.items()}
 
 
 def confusions(
@@ -70,12 +79,28 @@ def confusions(
     """
     if data.labels is None or data.classes is None:
         raise Unlabelled(f"the split in {data.folder}", "there is nothing to compare the clusters with")
-    matrices: dict[str, np.ndarray] = {}
+    matrices: dict[str, Tensor] = {}
     classes = len(data.classes.names)
-    for indices, found in predictions(method, data, batch_size, device):
-        labels = data.labels[indices]
+    for indices, found in _clusters(method, data, batch_size, device):
+        labels = torch.from_numpy(data.labels[indices]).to(device)
         for name, clusters in found.items():
-            counts = metrics.confusion(labels, clusters, classes, method.clusters(name))
-            matrices[name] = matrices.get(name, 0) + counts
+            counts = counted(labels, clusters, classes, method.clusters(name))
+            matrices[name] = matrices[name] + counts if name in matrices else counts
         tick(len(indices))
-    return {name: ranks.total(torch.from_numpy(matrix)).numpy() for name, matrix in matrices.items()}
+    return {name: ranks.total(matrix).cpu().numpy() for name, matrix in matrices.items()}
+
+
+def counted(labels: Tensor, clusters: Tensor, num_classes: int, num_clusters: int) -> Tensor:
+    """`metrics.confusion` where the pixels are, on a GPU too: of labels (uint8, 255 void) and clusters of one shape
+    (num_classes, num_clusters) int64.
+
+    Raises:
+        ValueError: a label or a cluster lies outside its range.
+    """
+    valid = labels != VOID
+    labels, clusters = labels[valid].long(), clusters[valid].long()
+    for name, values, count in (("label", labels, num_classes), ("cluster", clusters, num_clusters)):
+        if len(values) and not 0 <= int(values.min()) <= int(values.max()) < count:
+            raise ValueError(f"{name}s {values.min()} to {values.max()} where 0 to {count - 1} were expected")
+    flat = torch.bincount(labels * num_clusters + clusters, minlength=num_classes * num_clusters)
+    return flat.reshape(num_classes, num_clusters)

@@ -7,6 +7,8 @@ import oracles
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from picie_core import evaluation, metrics, views
 from picie_core.methods.method import Method
@@ -107,3 +109,23 @@ def test_predictions_come_with_their_images_numbers():
 def test_a_split_without_labels_cannot_be_scored():
     with pytest.raises(ValueError, match=r"prepared/here has no labels: .*Give a data set with labels"):
         evaluation.confusions(Fixed(), split(labelled=False), 3, CPU)
+
+
+@given(
+    st.integers(1, 5), st.integers(1, 6), st.integers(0, 60), st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_counting_on_the_device_is_the_confusion_matrix(classes, clusters, pixels, random):
+    labels = np.array([random.choice([*range(classes), 255]) for _ in range(pixels)], dtype=np.uint8)
+    found = np.array([random.randrange(clusters) for _ in range(pixels)], dtype=np.int64)
+    counts = evaluation.counted(torch.from_numpy(labels), torch.from_numpy(found), classes, clusters)
+    assert counts.dtype == torch.int64
+    assert np.array_equal(counts.numpy(), metrics.confusion(labels, found, classes, clusters))
+
+
+@pytest.mark.parametrize(
+    ("labels", "clusters", "what"),
+    [([3, 0], [0, 0], "labels 0 to 3 where 0 to 2"), ([0, 0], [1, 4], "clusters 1 to 4 where 0 to 3")],
+)
+def test_what_lies_outside_its_range_is_not_counted_as_another(labels, clusters, what):
+    with pytest.raises(ValueError, match=what):
+        evaluation.counted(torch.tensor(labels, dtype=torch.uint8), torch.tensor(clusters), 3, 4)

@@ -70,6 +70,12 @@ def present(device: str) -> str:
     return "auto" if kind == "cuda" and int(number or 0) >= torch.cuda.device_count() else device
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that this process may still take: what nobody has, and what torch keeps for it unused."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
+
+
 def _share_threads(threads: int, processes: int) -> None:
     each = max(1, threads // processes)
     torch.set_num_threads(each)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from picie_core import draws, losses, network, views
+from picie_core import devices, draws, losses, network, views
 from picie_core.clustering import assign, check_in_use, flatten, label_dtype, scores
 from picie_core.methods.method import Batch, Means, Method, Pass
 from picie_core.processes import ranks
@@ -113,7 +113,7 @@ class Alternating(Method):
     def _place_of_labels(self) -> torch.device:
         """With the network, unless that is a GPU of whose free memory they would take more than a quarter."""
         size = sum(labels.nbytes for labels in self.labels.values() if labels.device != self._device)
-        fits = self._device.type != "cuda" or size <= torch.cuda.mem_get_info(self._device)[0] // 4
+        fits = self._device.type != "cuda" or size <= devices.free_memory(self._device) // 4
         return self._device if fits else torch.device("cpu")
 
     @property

@@ -70,7 +70,10 @@ class Comus(Supervised):
         if self._teacher:
             teacher = self._teacher[0].to(images.device)
             logits = teacher.classify(views.plain(images, self.settings.image_size))
-            logits = F.interpolate(logits.float(), size=(size, size), mode="bilinear", align_corners=False)
-            return logits.argmax(dim=1).to(torch.uint8)
+            each = (  # an image at a time: a batch's logits at this size can be gigabytes
+                F.interpolate(one.float(), size=(size, size), mode="bilinear", align_corners=False).argmax(dim=1)
+                for one in logits.split(1)
+            )
+            return torch.cat(list(each)).to(torch.uint8)
         masks, clusters = (part[batch.indices].to(images.device) for part in (self._masks, self._clusters))
         return views.nearest((proposals.unpack(masks) * clusters[:, None, None]).to(torch.uint8), size)

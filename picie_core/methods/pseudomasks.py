@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from picie_core import discovery, draws, saliency, views
@@ -111,8 +110,8 @@ class Pseudomasks(Method):
                 self.settings.comus_neighbors,
             )
             clusters[large] = torch.from_numpy(voted).to(clusters)
-        found = F.one_hot(masks * clusters[:, None, None], self.clusters("final"))
-        return {"final": found.permute(0, 3, 1, 2).float()}
+        found = torch.zeros(len(images), self.clusters("final"), *masks.shape[1:], device=images.device)
+        return {"final": found.scatter_(1, (masks * clusters[:, None, None])[:, None], 1.0)}
 
     def _discover(self, features: np.ndarray) -> discovery.Discovery:
         s = self.settings

@@ -73,6 +73,8 @@ def run(settings: Settings) -> Run:
             )
         if settings.previous:
             run(settings.previous)
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # the run before has computed here, and the first rank is to have that memory
         launcher.launch(settings)
         return _loaded(folder)
 
@@ -212,6 +214,8 @@ class _Loop:
         with draws.by_torch((self.settings.seed, "layers", *at, ranks.number()), self.device):
             losses = passes.run(pass_, self.feed, self.fabric, self._tick)
         ranks.level(self.method)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # or its last kernels count as the next phase's
         phases[pass_.name] += time.monotonic() - began
         return losses
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from picie_core import devices
 from picie_core.datasets import Prepared
 from picie_core.datasets.shards import ShardedArray
 from picie_core.methods import Batch
@@ -56,7 +57,7 @@ class Feed:
         self.pinned = device.type == "cuda"
         self.ahead = self.pinned if ahead is None else ahead
         if memory is None:
-            memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 0
+            memory = devices.free_memory(device) // 2 if device.type == "cuda" else 0
         self.mine = ranks.own(len(data))
         parts = [part for part in (data.images, self.labels) if part is not None]
         self.resident = sum(part.nbytes for part in parts) * len(self.mine) <= memory * len(data)

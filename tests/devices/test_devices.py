@@ -56,6 +56,13 @@ def test_auto_is_a_gpu_of_nvidias_or_the_cpu(monkeypatch):
     assert asked == ["cpu", "cuda"]
 
 
+def test_memory_that_torch_keeps_unused_is_free(monkeypatch):
+    cuda = {"mem_get_info": (100, 1000), "memory_reserved": 50, "memory_allocated": 20}
+    for name, value in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert devices.free_memory(torch.device("cuda", 0)) == 130
+
+
 def test_a_device_that_is_not_here_is_auto(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [devices.present(name) for name in ("cpu", "auto", "cuda", "cuda:1", "cuda:2")] == [

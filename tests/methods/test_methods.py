@@ -9,7 +9,7 @@ import torch
 from tiny_methods import IMAGES, SIZE, K, N, Tiny, batches, build, close, run
 from torch import nn
 
-from picie_core import clustering, losses, network, settings, views
+from picie_core import clustering, devices, losses, network, settings, views
 from picie_core.methods import METHODS, Batch, Method
 from picie_core.methods.picie import Picie
 from picie_core.settings import Settings
@@ -142,7 +142,7 @@ def test_pseudo_labels_lie_with_the_network_where_a_gpu_has_room_for_them(tiny, 
     method = build()
     assert method._place_of_labels() == torch.device("cpu")
     monkeypatch.setattr(type(method), "_device", torch.device("cuda", 0))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**40))
+    monkeypatch.setattr(devices, "free_memory", lambda device: free)
     assert method._place_of_labels() == torch.device(place)
 
 
