@@ -37,7 +37,7 @@ def bench(
     picie bench epoch --beside deepcluster --beside iic
     picie bench growth                                6,000 to 32,000 images of 64 x 64
     picie bench memory -p dataset=camvid -p data_root=DIR -p image_size=320
-    picie bench epoch -p precision=bf16 -p device=cuda -p image_size=320 -p batch_size=128 -p train_images=4096
+    picie bench epoch -p precision=bf16 -p device=cuda -p image_size=320 -p batch_size=128 -p train_images=16384
     """
     from picie_core import devices, files
     from picie_core.benchmark import epoch, growth, kmeans, loading, memory, profile

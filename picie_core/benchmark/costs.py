@@ -56,8 +56,9 @@ def projected(
         bytes_a_label: 1 up to 256 clusters, else 2.
 
     Returns:
-        By number of devices: hours, price, GB of pseudo-labels on each device's host, GB on disk (prepared images), and
-        GB/s that the disk must give where neither images nor views fit into memory (four passes an epoch).
+        By number of devices: hours, price, GB of pseudo-labels of each device (in its own memory where that has room,
+        else in its host's), GB on disk (prepared images), and GB/s that the disk must give where neither images nor
+        views fit into memory (four passes an epoch).
     """
     rows: list[dict[str, Any]] = []
     picture = image_size**2 * 3

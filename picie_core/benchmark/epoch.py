@@ -22,7 +22,7 @@ from picie_core.settings import Settings
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-RELEASE_MS = {"Xeon at 2.8 GHz": 311.0, "AMD EPYC, family 26, model 2": 114.0}
+RELEASE_MS = {"AMD EPYC, family 26, model 2": 114.0}
 """The authors' release by processor (`devices.cpu`), ms an image and epoch at 160 x 160, batch 16, on two cores:
 measured for this project on photographs with K = 27, as `reports/bench/release.md` says."""
 
@@ -62,8 +62,10 @@ def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ())
 
 
 def release(settings: Settings) -> float | None:
-    """What the authors' release takes on this processor, ms an image and epoch; None where nobody has timed it: on
-    another processor, at another size, on a GPU."""
+    """What the authors' release of PiCIE takes on this processor, ms an image and epoch; None where nobody has timed
+    it: on another processor, at another size, on a GPU, of another method."""
+    if settings.method != "picie":
+        return None
     sizes = (settings.image_size, settings.batch_size, settings.threads)
     device = devices.make_fabric(settings).device
     return RELEASE_MS.get(devices.cpu()) if sizes == (160, 16, 2) and device.type == "cpu" else None

@@ -1,5 +1,6 @@
 """A finished run's method, to be looked at."""
 
+import weakref
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def restore(run: Run) -> tuple[Method, "Fabric"]:
-    """A finished run's method with weights and final prototypes, in evaluation mode, on this machine's device, which
-    computes in the run's precision whoever calls it; and its fabric."""
+    """A finished run's method with weights and final prototypes, in evaluation mode, on this machine's device; and its
+    fabric. Its `embedding`, `logits` and `predict` compute in the run's precision whoever calls them."""
     # `replace` would resolve the values anew, by tables that may have changed since.
     here = {"pretrained": False, "comus_backbone_place": None, "device": devices.present(run.settings.device)}
     settings = run.settings.model_copy(update=here)
@@ -29,15 +30,17 @@ def restore(run: Run) -> tuple[Method, "Fabric"]:
     method.final_prototypes = None if prototypes is None else prototypes.to(fabric.device)
     method.load_state_dict(tensors, strict=True)
     for name in ("embedding", "logits", "predict"):
-        setattr(method, name, _in_precision(getattr(method, name), fabric))
+        setattr(method, name, _in_precision(method, name, fabric))
     return method.to(fabric.device).eval(), fabric
 
 
-def _in_precision(call: Callable[..., Any], fabric: "Fabric") -> Callable[..., Any]:
+def _in_precision(method: Method, name: str, fabric: "Fabric") -> Callable[..., Any]:
+    call, owner = getattr(type(method), name), weakref.ref(method)  # no cycle: a card's memory waits for no collector
+
     @wraps(call)
     def called(*arguments: Any) -> Any:
         with fabric.autocast():
-            return call(*arguments)
+            return call(owner(), *arguments)
 
     return called
 

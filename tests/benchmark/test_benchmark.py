@@ -1,7 +1,9 @@
 """`benchmark`: what it measures is there and adds up; how long anything takes is no matter of a test."""
 
 import json
+import re
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,10 +77,15 @@ def test_the_release_stands_beside_the_epoch_on_a_machine_that_it_was_timed_on_a
     monkeypatch.setattr(epoch, "RELEASE_MS", {"a known one": 250.0})
     alike = settings.replace(image_size=160, base_size=320, batch_size=16, threads=2)
     assert epoch.release(alike) == 250.0
-    assert [epoch.release(alike.replace(**other)) for other in ({"batch_size": 8}, {"threads": 1})] == [None, None]
+    others: list[dict[str, Any]] = [{"batch_size": 8}, {"threads": 1}, {"method": "iic"}]
+    assert [epoch.release(alike.replace(**other)) for other in others] == [None] * 3
     assert "(the authors' release on such a machine: 250)" in text(epoch.lines(measured | {"release": 250.0}))
     monkeypatch.setattr(epoch.devices, "cpu", lambda: "another")
     assert epoch.release(alike) is None
+
+
+def test_the_release_is_known_by_names_that_processors_have():
+    assert all(re.fullmatch(r".+, family \d+, model \d+", name) for name in epoch.RELEASE_MS)
 
 
 def test_growth_is_the_slope_between_sizes(settings, monkeypatch):

@@ -146,6 +146,16 @@ def test_pseudo_labels_lie_with_the_network_where_a_gpu_has_room_for_them(tiny, 
     assert method._place_of_labels() == torch.device(place)
 
 
+def test_pseudo_labels_are_where_there_is_a_place_for_them(tiny, monkeypatch):
+    method = build()
+    monkeypatch.setattr(type(method), "_place_of_labels", lambda self: torch.device("meta"))
+    for pass_ in method.passes(0):
+        if pass_.name == "label":
+            break
+        run(pass_)
+    assert {labels.device.type for labels in method.labels.values()} == {"meta"}
+
+
 @pytest.mark.parametrize("rule", ["batch", "running"])
 @pytest.mark.parametrize("name", ["picie", "untrained"])
 def test_batch_norm_statistics_move_while_clustering_only_if_asked(tiny, rule, name):

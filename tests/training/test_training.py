@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -459,6 +460,11 @@ def test_a_restored_method_predicts_what_the_run_scored(tmp_path, method, precis
     found = scored_again(made := run(tiny(tmp_path, method=method, precision=precision, epochs=1, **rest)))
     assert list(found) == ["final"]
     assert np.array_equal(found["final"], made.confusion)
+
+
+def test_a_restored_method_is_given_back_with_its_last_name(trained):
+    gone = weakref.ref(restore(trained)[0])
+    assert gone() is None  # at once: a GPU's memory is not to wait for a collector of cycles
 
 
 @pytest.mark.parametrize(("clusters", "name", "k"), [(0, "linear", 5), (20, "majority", 20)])
