@@ -54,8 +54,8 @@ fast: $(READY) ## the tests but for those marked slow: three minutes on 2 cores
 
 test: check ## run everything CI checks: lint, types, tests, and the notebooks against their committed outputs
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
-	@# one after the other: two trainings at a time on two cores take several times as long as one
-	@$(BIN)/python -m pytest -p tests.conftest $(wildcard notebooks/*.ipynb) \
+	@# passive: a thread that waits lets the other notebook's go on; else two trainings on two cores take several times as long
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -p tests.conftest -n $(WORKERS) --dist loadfile $(wildcard notebooks/*.ipynb) \
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 --nbval-sanitize-with tests/nbval.cfg
 
 site: $(READY) ## write reports/site, one page with all committed results, to be read or uploaded as it is

@@ -4,18 +4,37 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
 def write(file: Path, *parts: str | bytes | memoryview) -> None:
-    """Write a file at once: under a temporary name (`.NAME.*.tmp` beside it), flushed to disk, then renamed;
-    readable by all (mode 0644).
+    """Write a file at once, see `whole`.
 
     Args:
         file: its folder is made where there is none.
         parts: what it is to hold, one after the other.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written, see `of_file`; the file keeps what it held before.
+    """
+    with whole(file) as temporary, temporary.open("wb") as stream:
+        for part in parts:
+            stream.write(part.encode() if isinstance(part, str) else part)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """A file that is written at once: under a temporary name (`.NAME.*.tmp` beside it), flushed to disk, then renamed;
+    readable by all (mode 0644).
+
+    Args:
+        file: its folder is made where there is none.
+
+    Yields:
+        An empty file beside it, to be written or replaced inside the `with`; an error in there leaves `file` as it was.
 
     Raises:
         OSError: the disk is full or the folder cannot be written, see `of_file`; the file keeps what it held before.
@@ -25,10 +44,9 @@ def write(file: Path, *parts: str | bytes | memoryview) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
         temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            for part in parts:
-                stream.write(part.encode() if isinstance(part, str) else part)
-            stream.flush()
+        os.close(handle)
+        yield temporary
+        with temporary.open("r+b") as stream:
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         temporary.replace(file)

@@ -13,6 +13,8 @@ import hashlib
 import io
 import json
 import logging
+import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,10 +25,11 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import yaml
+from safetensors import SafetensorError
 from torch import Tensor
 
 from picie_core.classes import ClassTable
-from picie_core.files import write, write_json
+from picie_core.files import whole, write, write_json
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, majority_iou, match, match_iou, score
 from picie_core.metrics.partitions import object_classes, objects, things_and_stuff
 from picie_core.settings import TAUGHT, Settings
@@ -234,8 +237,19 @@ def write_array(file: Path, array: np.ndarray) -> None:
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file at once."""
-    write(file, safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+    """Write a safetensors file at once.
+
+    Raises:
+        OSError: see `files.write`.
+    """
+    with whole(file) as temporary:
+        try:  # straight from the tensors' memory: `save`, which returns bytes, copies them three times
+            safetensors.torch.save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
+        except SafetensorError as error:
+            number = re.search(r"\(os error (\d+)\)", str(error))  # the library's own words for what the system said
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def write_progress(folder: Path, rows: list[dict[str, Any]]) -> None:

@@ -1,8 +1,10 @@
 """`records`: nothing half-written is taken for whole, nothing is unpickled, what was written comes back."""
 
+import errno
 import json
 import os
 import pickle
+import resource
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,6 +158,31 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch, step):
         records.save_checkpoint(tmp_path, *checkpoint(2))
     monkeypatch.undo()
     assert number_of(records.load_checkpoint(tmp_path)) == 1
+
+
+def test_tensors_that_the_disk_does_not_take_leave_the_old_file_and_say_why(tmp_path):
+    """A real refusal of the system's, which the library has words of its own for."""
+    file = tmp_path / "model.safetensors"
+    records.write_tensors(file, {"a": torch.arange(3)})
+
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            records.write_tensors(file, {"a": torch.zeros(100_000)})
+        except OSError as error:
+            if error.errno == errno.EFBIG and error.filename == str(file):
+                die()
+
+    assert killed(work)
+    assert safetensors.torch.load_file(file)["a"].tolist() == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_the_library_refuses_for_another_reason_is_its_own_error(tmp_path):
+    shared = torch.zeros(4)
+    with pytest.raises(RuntimeError, match="share memory"):
+        records.write_tensors(tmp_path / "x", {"a": shared, "b": shared})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_half_written_checkpoint_is_never_loaded(tmp_path):

@@ -73,7 +73,7 @@ def slurm(file: Path) -> Iterator["Client"]:
         yield client
 
 
-def work(client: "Client", jobs: Mapping[Job, Path], watch: Watch) -> None:
+def work(client: "Client", jobs: Mapping[Job, Path], watch: Watch[Job]) -> None:
     """Run the jobs on the client's workers until all are over.
 
     A worker's thread runs one job at a time; give workers as many threads as they are to run jobs, and one graphics

@@ -19,7 +19,7 @@ LOG_SECONDS = 60.0
 """How often what is running is told anew, in a terminal and in a log."""
 
 
-class Display(Watch):
+class Display(Watch[Job]):
     """Tells on standard error what runs, with how many of its epochs are done, what is done, and what failed.
 
     Args:
@@ -41,25 +41,25 @@ class Display(Watch):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_telling, daemon=True)
 
-    def started(self, job: Job) -> None:
+    def started(self, task: Job) -> None:
         """See `Watch`."""
-        self._running[job] = None
+        self._running[task] = None
         if self._log:
-            self._say(f"started: {job}")
+            self._say(f"started: {task}")
         else:
             self._show()
 
-    def ended(self, job: Job, failure: Failure | None) -> None:
+    def ended(self, task: Job, failure: Failure | None) -> None:
         """See `Watch`."""
-        self._running.pop(job, None)
+        self._running.pop(task, None)
         if failure:
-            self.failed[job] = failure
-            self._say(f"failed: {job}: {failure.reason}")
+            self.failed[task] = failure
+            self._say(f"failed: {task}: {failure.reason}")
         else:
             self._done += 1
             self._bar.update()
             if self._log:
-                self._say(f"done: {job} ({self._done} of {len(self._folders)} runs)")
+                self._say(f"done: {task} ({self._done} of {len(self._folders)} runs)")
         if not self._log:
             self._show()
 

@@ -1,11 +1,8 @@
-"""One run of a grid as a process of its own, started and watched."""
+"""A notebook, or one run of a grid, as a process of its own, started and watched."""
 
 import json
 import logging
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +10,9 @@ from typing import Any
 
 from picie_core import files, places, records
 from picie_core.grid import leash
-from picie_core.grid.leash import DONE, FAILED, NOTEBOOK
+from picie_core.grid.leash import DONE, FAILED
 from picie_core.grid.plan import Job
+from picie_core.processes.tether import Tethered
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +21,8 @@ COMMAND = [sys.executable, "-m", leash.__name__]
 RUNS_AT_MOST = 3
 """How often a job is started whose process or kernel died. It goes on from its last checkpoint."""
 
-GRACE_SECONDS = 10.0
-"""How long a process that is to end may take to end its kernel and itself."""
+NOTEBOOK = "00_run"
+"""What makes a run."""
 
 FAILURE = "failure.json"
 """In a run's folder: why the last attempt failed. Removed when a run is done."""
@@ -69,8 +67,35 @@ def order(job: Job, folder: Path) -> Order:
     return Order(job, folder, {"overrides": {}} | full, places.as_environment())
 
 
-class Process:
-    """A job that is going on: `python -m picie_core.grid.leash`.
+class Execution(Tethered):
+    """A notebook that is being executed: `python -m picie_core.grid.leash`.
+
+    Args:
+        notebook: by its name, for `execution.find`.
+        given: its parameters.
+        output: the executed notebook's file.
+        environment: of the process, on top of this one's own.
+    """
+
+    def __init__(self, notebook: str, given: Mapping[str, Any], output: Path, environment: Mapping[str, str]) -> None:
+        spec = {"notebook": notebook, "given": given, "output": str(output)}
+        super().__init__([*COMMAND, json.dumps(spec)], environment)
+
+    def failure(self) -> Failure | None:
+        """Of a process that has ended: why it failed; None: the notebook is executed."""
+        status, said = self.end()
+        if status == DONE:
+            return None
+        if status == FAILED:
+            lines = [line for line in said.splitlines() if not line.startswith("Open ")]
+            return Failure(lines[-1] if lines else "no message", said)
+        ended = f"signal {-status}" if status < 0 else f"exit status {status}"
+        last = said.splitlines()[-1] if said else "it said nothing"
+        return Failure(f"its process died ({ended}): {last}", said, final=False)
+
+
+class Process(Execution):
+    """A job that is going on: notebook 00, executed in its run's folder.
 
     Args:
         order: what to run.
@@ -80,56 +105,19 @@ class Process:
     def __init__(self, order: Order, gpu: str | None = None) -> None:
         self.folder = order.folder
         (self.folder / FAILURE).unlink(missing_ok=True)  # of an earlier attempt
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
-        spec = {"given": order.given, "output": str(self.folder / f"{NOTEBOOK}.ipynb")}
-        environment = os.environ | dict(order.places) | {"OMP_NUM_THREADS": str(order.job.settings.threads)}
+        environment = dict(order.places) | {"OMP_NUM_THREADS": str(order.job.settings.threads)}
         environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-        self._process = subprocess.Popen(
-            [*COMMAND, json.dumps(spec)],
-            stdin=subprocess.PIPE,  # the leash
-            stdout=self._said,
-            stderr=self._said,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches the grid alone, which then lets go of the leash
-        )
-
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.poll() is None
+        super().__init__(NOTEBOOK, order.given, self.folder / f"{NOTEBOOK}.ipynb", environment)
 
     def failure(self) -> Failure | None:
-        """Of a process that has ended: why it failed; None: its run is done."""
-        status = self._process.wait()
-        self.release()
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip()
-        self._said.close()
-        if status == DONE and records.is_done(self.folder):
-            return None
-        if status == DONE:
+        """Of a process that has ended: why it failed, noted in the run's folder; None: its run is done."""
+        failure = super().failure()
+        if failure is None and not records.is_done(self.folder):
             reason = f"executed, but there is no finished run in {self.folder}: is it the same folder here?"
-            return Failure(reason, f"{reason}\n{said}".strip())
-        if status == FAILED:
-            lines = [line for line in said.splitlines() if not line.startswith("Open ")]
-            return Failure(lines[-1] if lines else "no message", said)
-        ended = f"signal {-status}" if status < 0 else f"exit status {status}"
-        last = said.splitlines()[-1] if said else "it said nothing"
-        return Failure(f"its process died ({ended}): {last}", said, final=False)
-
-    def release(self) -> None:
-        """Let go of the leash: it ends its kernel and itself."""
-        if self._process.stdin:
-            self._process.stdin.close()
-
-    def stop(self) -> None:
-        """End it, and its kernel, and wait until it has. What its last checkpoint holds stays."""
-        self.release()
-        try:
-            self._process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._said.close()
+            failure = Failure(reason, reason)
+        if failure:
+            note(self.folder, failure)
+        return failure
 
 
 def note(folder: Path, failure: Failure) -> None:

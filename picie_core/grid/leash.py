@@ -1,4 +1,4 @@
-"""What a grid starts for each job: notebook 00, executed by papermill, in a process that is kept on a leash.
+"""What executes a notebook, by papermill, in a process that is kept on a leash: one of a grid, or of the demo.
 
 The leash is standard input, a pipe that nobody writes to: when whoever started the process dies, by whatever signal,
 the pipe closes and the process ends its kernel and itself. (Killed by itself it cannot end its kernel, which notices
@@ -14,19 +14,17 @@ from typing import Any
 from picie_core.errors import WorkbookError
 from picie_core.processes import tether
 
-NOTEBOOK = "00_run"
-
 DONE, FAILED, DIED = 0, 2, 75
 """Exit statuses: done; failed, and would fail again; the kernel died (out of memory, or killed)."""
 
 
 def main(spec: Mapping[str, Any]) -> int:
-    """Execute the notebook; the exit status."""
+    """Execute `notebook`, `given` its parameters, into `output`; the exit status."""
     tether.hold(DIED)
     from picie_core import execution  # seconds of import, for which a grid that starts nothing need not wait
 
     try:
-        execution.execute(execution.find(NOTEBOOK), spec["given"], Path(spec["output"]), quiet=True)
+        execution.execute(execution.find(spec["notebook"]), spec["given"], Path(spec["output"]), quiet=True)
     except execution.KernelDiedError as error:
         sys.stderr.write(f"{error}\n")
         return DIED

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from picie_core import records
-from picie_core.grid.job import FAILURE
-from picie_core.grid.leash import NOTEBOOK
+from picie_core.grid.job import FAILURE, NOTEBOOK
 from picie_core.grid.plan import Grid, Job
 from picie_core.processes import lock
 from picie_core.settings import Settings, text

@@ -1,25 +1,29 @@
-"""A grid's jobs on this machine: so many processes at a time."""
+"""A grid's jobs, or the demo's notebooks, on this machine: so many processes at a time."""
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from picie_core.grid.job import RUNS_AT_MOST, Failure, Process, note, order
+from picie_core.grid.job import RUNS_AT_MOST, Execution, Failure, Process, order
 from picie_core.grid.plan import GridError, Job
 from picie_core.processes import cores
 
 POLL_SECONDS = 0.2
 
+Task = TypeVar("Task")
+"""A job, or a notebook."""
 
-class Watch:
-    """Is told what becomes of jobs; this one does nothing about it."""
 
-    def started(self, job: Job) -> None:
+class Watch(Generic[Task]):
+    """Is told what becomes of tasks; this one does nothing about it."""
+
+    def started(self, task: Task) -> None:
         """Its process is there; again, when it died and is started anew."""
 
-    def ended(self, job: Job, failure: Failure | None) -> None:
-        """A job is over: why it failed, or None when it is done."""
+    def ended(self, task: Task, failure: Failure | None) -> None:
+        """A task is over: why it failed, or None when it is done."""
 
     def stopping(self) -> None:
         """What runs is about to be ended, which takes seconds, for Ctrl-C or an error."""
@@ -76,42 +80,50 @@ def crowded(jobs: Collection[Job], slots: Sequence[str | None]) -> str:
     )
 
 
-def work(jobs: Mapping[Job, Path], slots: Sequence[str | None], watch: Watch) -> None:
-    """Run the jobs, one in each slot at a time, until all are over.
+def of_grid(job: Job, folder: Path, slot: str | None) -> Process:
+    """Start a job of a grid."""
+    return Process(order(job, folder), slot)
 
-    A job whose process died is started again, at most `RUNS_AT_MOST` times in all; a job that failed is not, and the
-    others go on. When this function is left early (Ctrl-C, an error) every process is ended; what their last
-    checkpoints hold stays.
+
+def work(
+    tasks: Mapping[Task, Path],
+    slots: Sequence[str | None],
+    watch: Watch[Task],
+    start: Callable[[Task, Path, str | None], Execution],
+) -> None:
+    """Run the tasks, one in each slot at a time, until all are over.
+
+    A task whose process died is started again, at most `RUNS_AT_MOST` times in all; a task that failed is not, and the
+    others go on. When this function is left early (Ctrl-C, an error) every process is ended; what the last checkpoints
+    of runs hold stays.
 
     Args:
-        jobs: the jobs and their run folders, in the order in which they are started.
+        tasks: jobs and their run folders, or notebooks and their outputs, in the order in which they are started.
         slots: a slot for each worker: the graphics card it uses, or None.
         watch: is told of them.
+        start: starts a task in a slot: `of_grid` a job.
     """
-    waiting = list(jobs.items())
-    starts = dict.fromkeys(jobs, 0)
+    waiting = list(tasks)
+    starts = dict.fromkeys(tasks, 0)
     free, running = list(slots), {}
     try:
         while waiting or running:
             while waiting and free:
-                job, folder = waiting.pop(0)
-                slot = free.pop(0)
-                starts[job] += 1
-                running[job] = (Process(order(job, folder), slot), slot)
-                watch.started(job)
+                task, slot = waiting.pop(0), free.pop(0)
+                starts[task] += 1
+                running[task] = (start(task, tasks[task], slot), slot)
+                watch.started(task)
             time.sleep(POLL_SECONDS)
-            for job, (process, slot) in list(running.items()):
+            for task, (process, slot) in list(running.items()):
                 if process.running():
                     continue
-                del running[job]
+                del running[task]
                 free.append(slot)
                 failure = process.failure()
-                if failure and not failure.final and starts[job] < RUNS_AT_MOST:
-                    waiting.insert(0, (job, jobs[job]))
+                if failure and not failure.final and starts[task] < RUNS_AT_MOST:
+                    waiting.insert(0, task)
                     continue
-                if failure:
-                    note(jobs[job], failure)
-                watch.ended(job, failure)
+                watch.ended(task, failure)
     finally:
         if running:
             watch.stopping()

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -204,20 +203,14 @@ class Full:
 
 @pytest.mark.parametrize("victim", ["00001.images.npy", "00001.labels.npy", "00001.json", "manifest.json"])
 def test_a_disk_that_fills_up(root, small_shards, monkeypatch, victim):
-    made, fdopen, names = tempfile.mkstemp, os.fdopen, {}
+    opened = Path.open
 
-    def named(**where):
-        handle, name = made(**where)
-        names[handle] = Path(name).name
-        return handle, name
-
-    def limited(handle, mode):
-        stream = fdopen(handle, mode)
-        return Full(stream) if names[handle].startswith(f".{victim}") else stream
+    def limited(path, mode="r", **how):
+        stream = opened(path, mode, **how)
+        return Full(stream) if mode == "wb" and path.name.startswith(f".{victim}") else stream
 
     with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "mkstemp", named)
-        patch.setattr(os, "fdopen", limited)
+        patch.setattr(Path, "open", limited)
         with pytest.raises(DataError) as error:
             train(root)
     message = str(error.value)

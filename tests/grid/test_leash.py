@@ -6,7 +6,7 @@ from picie_core import execution
 from picie_core.grid import leash
 from picie_core.settings import SettingsError
 
-SPEC = {"given": {"seed": 2}, "output": "out.ipynb"}
+SPEC = {"notebook": "00_run", "given": {"seed": 2}, "output": "out.ipynb"}
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from children import gone, wait_for
 from grid_stubs import Leaves, Noted, starts
 
 from picie_core import files, records
-from picie_core.grid import job as one
 from picie_core.grid import ledger, plan, pool
 from picie_core.grid.job import FAILURE, RUNS_AT_MOST, Process, order
 from picie_core.grid.plan import GridError
+from picie_core.processes import tether
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def prepared(grid_file, stub):
 
 def work(folders, slots=(None, None)):
     noted = Noted()
-    pool.work(folders, slots, noted)
+    pool.work(folders, slots, noted, pool.of_grid)
     assert noted.stopped == 0
     return noted.over
 
@@ -67,7 +67,7 @@ def test_a_job_that_died_is_started_again(prepared):
 
 def test_a_job_that_died_comes_before_those_that_wait(prepared):
     noted = Noted()
-    pool.work(dict(reversed(prepared(1, 2, 92).items())), (None,), noted)
+    pool.work(dict(reversed(prepared(1, 2, 92).items())), (None,), noted, pool.of_grid)
     assert noted.began == [92, 92, 2, 1]
 
 
@@ -139,7 +139,7 @@ def test_leaving_early_ends_every_process(prepared):
     slow = next(iter(folders.values()))
 
     with pytest.raises(KeyboardInterrupt):
-        pool.work(folders, (None, None), leaves := Leaves())
+        pool.work(folders, (None, None), leaves := Leaves(), pool.of_grid)
     assert (leaves.began, leaves.stopped) == ([93, 94], 1)
     assert gone(int(starts(slow)[0].split()[0]))
 
@@ -163,13 +163,13 @@ def test_every_leash_is_let_go_before_the_first_end_is_waited_for(prepared, monk
 
     monkeypatch.setattr(pool, "Process", Noting)
     with pytest.raises(KeyboardInterrupt):
-        pool.work(prepared(93, 94), (None, None), Second())
+        pool.work(prepared(93, 94), (None, None), Second(), pool.of_grid)
     assert calls[:3] == ["release", "release", "stop"]
     assert calls.count("stop") == 2
 
 
 def test_a_process_that_does_not_mind_its_leash_is_killed(prepared, monkeypatch):
-    monkeypatch.setattr(one, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(tether, "GRACE_SECONDS", 0.5)
     ((job, folder),) = prepared(96).items()
     process = Process(order(job, folder))
     wait_for(lambda: starts(folder))
@@ -184,7 +184,7 @@ import sys
 from pathlib import Path
 from picie_core.grid import job, plan, pool
 job.COMMAND = [sys.executable, sys.argv[1]]
-pool.work(plan.prepare(plan.read(Path(sys.argv[2]))), [None], pool.Watch())
+pool.work(plan.prepare(plan.read(Path(sys.argv[2]))), [None], pool.Watch(), pool.of_grid)
 """
 
 

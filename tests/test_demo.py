@@ -1,0 +1,123 @@
+"""`demo`: which notebooks run beside which, and what becomes of the rest when one fails."""
+
+import os
+import re
+import shutil
+import sys
+
+import pytest
+from children import gone
+
+from picie_core import demo, execution
+from picie_core.execution import NotebookError
+from picie_core.grid import job
+
+STUB = '''\
+"""Instead of a notebook: takes a moment, or fails, dies or waits as the file NAME.does says."""
+import json, os, pathlib, signal, sys, threading, time
+
+def leash():
+    os.read(0, 1)
+    os._exit(75)
+
+threading.Thread(target=leash, daemon=True).start()
+here, spec = pathlib.Path(__file__).parent, json.loads(sys.argv[1])
+does = here / f"{spec['notebook']}.does"
+what = does.read_text() if does.exists() else ""
+
+def note(event):
+    with (here / "log").open("a") as log:
+        log.write(f"{event} {spec['notebook']} {os.getpid()} {os.environ.get('OMP_WAIT_POLICY')}\\n")
+
+note("began")
+if what == "fail":
+    sys.stderr.write(f"ValueError: no\\nOpen {spec['output']}\\n")
+    sys.exit(2)
+if what == "die once":
+    does.unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(600 if what == "wait" else 0.3)
+pathlib.Path(spec["output"]).parent.mkdir(parents=True, exist_ok=True)
+pathlib.Path(spec["output"]).write_text(json.dumps(spec["given"]))
+note("ended")
+'''
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch):
+    """Notebooks are stubs in a workbook of its own; its folder."""
+    (tmp_path / "home" / "notebooks").mkdir(parents=True)
+    for file in execution.numbered():
+        if file.name[:2] in {"00", "01", "02", "04", "05", "09"}:
+            shutil.copy(file, tmp_path / "home" / "notebooks")
+    (tmp_path / "stub.py").write_text(STUB)
+    monkeypatch.setattr(job, "COMMAND", [sys.executable, str(tmp_path / "stub.py")])
+    monkeypatch.setenv("PICIE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    return tmp_path
+
+
+def log(folder):
+    """What the stubs noted: began or ended, notebook, process, how threads wait."""
+    return [line.split() for line in (folder / "log").read_text().splitlines()]
+
+
+def test_every_notebook_is_executed_two_at_a_time_and_the_overview_when_the_rest_is_there(stub, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "cores", lambda: 2)
+    folders = demo.execute()
+    local = stub / "home" / "reports" / "local"
+    assert folders == {"scenes": local / "scenes", "closeups": local / "closeups"}
+    names = [file.stem for file in execution.numbered()]
+    for name in names:
+        folder = folders["closeups" if name == "09_comus" else "scenes"]
+        assert (folder / "notebooks" / f"{name}.ipynb").read_text() == "{}"  # its own parameters
+    noted = log(stub)
+    began = [name for event, name, *_ in noted if event == "began"]
+    assert sorted(began) == names
+    assert set(began[:2]) == {"09_comus", "00_run"}  # the longest shares no run with the others
+    assert [(event, name) for event, name, *_ in noted[-2:]] == [("began", demo.OVERVIEW), ("ended", demo.OVERVIEW)]
+    now, most = 0, 0
+    for event, *_ in noted:
+        now += 1 if event == "began" else -1
+        most = max(most, now)
+    assert (now, most) == (0, 2)
+    assert {policy for *_, policy in noted} == {"passive"}  # two notebooks of two threads on two cores
+    said = capsys.readouterr().err.splitlines()
+    assert sum(line.endswith(" ...") for line in said) == len(names)
+    assert re.fullmatch(r"04_main_results: \d+ s", said[-1])
+    assert re.fullmatch(r"\w+: \d+ s; 1 to go", said[-3])
+
+
+def test_where_every_thread_has_a_core_nothing_is_changed(stub, monkeypatch):
+    monkeypatch.setattr(demo, "cores", lambda: 4)
+    demo.execute()
+    assert {policy for *_, policy in log(stub)} == {"None"}
+
+
+def test_one_at_a_time(stub):
+    demo.execute(workers=1)
+    assert [event for event, *_ in log(stub)] == ["began", "ended"] * len(execution.numbered())
+
+
+def test_a_notebook_that_died_is_executed_again(stub):
+    (stub / "01_data.does").write_text("die once")
+    demo.execute()
+    assert [name for event, name, *_ in log(stub) if event == "began"].count("01_data") == 2
+
+
+def test_the_first_failure_ends_the_others_and_names_the_notebook_to_open(stub, capsys):
+    (stub / "09_comus.does").write_text("wait")
+    (stub / "01_data.does").write_text("fail")
+    with pytest.raises(NotebookError, match=r"^ValueError: no\nOpen .*01_data\.ipynb$"):
+        demo.execute(workers=2)
+    noted = log(stub)
+    assert {name for _, name, *_ in noted} <= {"09_comus", "00_run", "01_data", "02_baselines"}
+    assert all(gone(int(process)) for _, _, process, _ in noted)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("stopping: ")
+
+
+def test_what_the_environment_says_of_threads_stays(stub, monkeypatch):
+    monkeypatch.setattr(demo, "cores", lambda: 2)
+    monkeypatch.setitem(os.environ, "OMP_WAIT_POLICY", "active")
+    demo.execute()
+    assert {policy for *_, policy in log(stub)} == {"active"}
