@@ -14,6 +14,9 @@ from picie_core.settings import Settings
 OVERVIEW = "04_main_results"
 """Shows the runs that others make, so that it is executed when they are there."""
 
+LONGEST = ("07_representation", "09_comus")
+"""Start first, so that in the end no core waits for them."""
+
 AT_A_TIME = 2
 
 SHARING = {"OMP_WAIT_POLICY": "passive"}
@@ -73,8 +76,7 @@ def execute(workers: int | None = None) -> dict[str, Path]:
     folders = {dataset: places.local_folder(dataset) for dataset in dataset_of.values()}
     made = {file: folders[dataset] / "notebooks" / file.name for file, dataset in dataset_of.items()}
     shown = {file: made.pop(file) for file in list(made) if file.stem == OVERVIEW}
-    # first those of other data sets: they wait for no run of the rest
-    order = sorted(made, key=lambda file: (dataset_of[file] == Settings().dataset, file))
+    order = sorted(made, key=lambda file: (file.stem not in LONGEST, file))
     slots = [None] * (workers or min(AT_A_TIME, cores()))
     environment = {} if len(slots) * Settings().threads <= cores() else SHARING | os.environ
 
