@@ -1,6 +1,7 @@
 """The `picie` command. `picie COMMAND --help` teaches each by example."""
 
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -75,7 +76,8 @@ def run(
 
     file = execution.find(notebook)
     given = dict(options.pair(text) for text in parameter or [])
-    overrides = execution.route(file, given).get("overrides", {})
+    injected = execution.route(file, given)
+    overrides = injected.get("overrides", {})
     stay = {} if "overrides" in given else {name: v for name, v in overrides.items() if name not in given}
     if stay:
         typer.echo(
@@ -83,8 +85,11 @@ def run(
             "(-p NAME=VALUE changes one, -p overrides={} drops them)",
             err=True,
         )
-    target = output or places.local_folder(execution.dataset_of(file, given)) / "notebooks" / file.name
+    folder = execution.folder_of(file, injected)
+    target = output or folder / "notebooks" / file.name
     typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
+    if any(folder.glob("figures/*")) or any(folder.glob("tables/*")):
+        typer.echo(f"figures and tables: {folder}; on one page: picie report {shlex.quote(folder.name)}")
     typer.echo(execution.last_words(target))
 
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from picie_core import execution, places
+from picie_core import execution
 from picie_core.grid import pool
 from picie_core.grid.job import Execution, Failure
 from picie_core.processes import cores
@@ -72,9 +72,8 @@ def execute(workers: int | None = None) -> dict[str, Path]:
     Raises:
         NotebookError: one failed; what was running is ended, and another call goes on from its checkpoints.
     """
-    dataset_of = {file: execution.dataset_of(file, {}) for file in execution.numbered()}
-    folders = {dataset: places.local_folder(dataset) for dataset in dataset_of.values()}
-    made = {file: folders[dataset] / "notebooks" / file.name for file, dataset in dataset_of.items()}
+    of = {file: execution.folder_of(file, {}) for file in execution.numbered()}
+    made = {file: folder / "notebooks" / file.name for file, folder in of.items()}
     shown = {file: made.pop(file) for file in list(made) if file.stem == OVERVIEW}
     order = sorted(made, key=lambda file: (file.stem not in LONGEST, file))
     slots = [None] * (workers or min(AT_A_TIME, cores()))
@@ -83,7 +82,7 @@ def execute(workers: int | None = None) -> dict[str, Path]:
     def start(notebook: Path, output: Path, _: str | None) -> Execution:
         return Execution(notebook.stem, {}, output, environment)
 
-    lines = Lines(len(dataset_of))
+    lines = Lines(len(of))
     pool.work({file: made[file] for file in order}, slots, lines, start)
     pool.work(shown, slots, lines, start)
-    return folders
+    return {folder.name: folder for folder in of.values()}

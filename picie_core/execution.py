@@ -80,9 +80,15 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     return own
 
 
-def dataset_of(notebook: Path, given: Mapping[str, Any]) -> str:
-    """The data set that an executed notebook is of, below whose name its outputs lie: the given one, else its own."""
-    return str(given.get("dataset", parameters_of(notebook).get("dataset", "scenes")))
+def folder_of(notebook: Path, injected: Mapping[str, Any]) -> Path:
+    """Where a notebook's outputs lie (`places.local_folder`): by the injected data set and root, else its own.
+
+    Args:
+        notebook: any.
+        injected: what `route` made of the given parameters.
+    """
+    known = parameters_of(notebook) | dict(injected)
+    return places.local_folder(known.get("dataset", "scenes"), known.get("data_root"))
 
 
 def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The same notebook works from JupyterLab (started in `notebooks/`), papermill (th
 because every place derives from one home.
 """
 
+import hashlib
 import os
 import tomllib
 from pathlib import Path
@@ -54,9 +55,21 @@ def reports_folder() -> Path:
     return home() / "reports"
 
 
-def local_folder(dataset: str) -> Path:
-    """Where notebooks write the outputs on a data set: `reports/local/<dataset>/`, with `figures` and `tables`."""
-    return reports_folder() / "local" / dataset
+def local_folder(dataset: str, root: str | Path | None = None) -> Path:
+    """Where notebooks write the outputs on a data set: `reports/local/<data_name>/`, with `figures` and `tables`."""
+    return reports_folder() / "local" / data_name(dataset, root)
+
+
+def data_name(dataset: str, root: str | Path | None = None) -> str:
+    """What the outputs on a data set are called: as the data set is.
+
+    Those on a folder of images (`folder`), of which a person may have several, are `folder-NAME-0123`: the folder's own
+    name, and the first digits of a hash of its whole path.
+    """
+    if dataset != "folder" or root is None:
+        return dataset
+    place = Path(root).expanduser().resolve()
+    return f"folder-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:4]}"
 
 
 def as_environment() -> dict[str, str]:

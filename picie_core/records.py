@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from picie_core.classes import ClassTable
-from picie_core.files import whole, write, write_json
+from picie_core.files import whole, write
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, majority_iou, match, match_iou, score
 from picie_core.metrics.partitions import object_classes, objects, things_and_stuff
 from picie_core.settings import TAUGHT, Settings
@@ -268,35 +267,6 @@ def read_progress(folder: Path) -> pd.DataFrame:
         if name.startswith("cluster_sizes"):
             table[name] = table[name].map(json.loads)
     return table
-
-
-def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
-    """Replace the checkpoint by a new one: tensors as safetensors, counters as JSON, both or neither."""
-    new, place, old = folder / "checkpoint.new", folder / "checkpoint", folder / "checkpoint.old"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    write_tensors(new / "state.safetensors", tensors)
-    write_json(new / "counters.json", counters)
-    if place.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        place.rename(old)
-    new.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The last whole checkpoint, or None. A kill between the two renames leaves it under its old name."""
-    for place in (folder / "checkpoint", folder / "checkpoint.old"):
-        if (place / "counters.json").is_file():
-            tensors = safetensors.torch.load_file(place / "state.safetensors")
-            return tensors, json.loads((place / "counters.json").read_text())
-    return None
-
-
-def drop_checkpoint(folder: Path) -> None:
-    """Remove what a finished run does not need."""
-    for name in ("checkpoint", "checkpoint.old", "checkpoint.new"):
-        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _scores_of_objects(settings: Settings, matrix: np.ndarray, things: frozenset[int]) -> dict[str, Scores]:

@@ -434,6 +434,31 @@ def test_run_writes_where_it_is_told(picie, home, monkeypatch):
         assert picie("run", *words)[:2] == (0, f"executed notebook: {place}\nsaid in {Path(place).name}\n")
 
 
+def test_each_folder_of_photographs_has_its_outputs_and_its_report(picie, home, tmp_path, monkeypatch):
+    def execute(file, given, output):
+        tables.save(pd.DataFrame({"of": [given["data_root"]]}), output.parents[1] / "tables", "picie-scores")
+        return output
+
+    monkeypatch.setattr(execution, "execute", execute)
+    monkeypatch.setattr(execution, "last_words", lambda file: "")
+    places_ = [tmp_path / "one" / "my photos", tmp_path / "two" / "my photos"]
+    names = [places.data_name("folder", place) for place in places_]
+    assert len(set(names)) == 2
+    for place, name in zip(places_, names, strict=True):
+        _, out, _ = picie("run", "03", "-p", "dataset=folder", "-p", f"data_root={place}", "-p", "pretrained=false")
+        folder = home / "reports" / "local" / name
+        assert out.splitlines()[:2] == [
+            f"executed notebook: {folder / 'notebooks' / '03_picie.ipynb'}",
+            f"figures and tables: {folder}; on one page: picie report '{name}'",
+        ]
+        assert picie("report", name)[1] == f"report: {folder / 'index.html'}\n"
+        assert pd.read_csv(folder / "tables" / "picie-scores.csv")["of"].tolist() == [str(place)]
+    status, _, err = picie("report", "folder")
+    assert status == 2
+    assert all(name in err for name in names)
+    assert "no data set is called 'folders'" in picie("report", "folders")[2]
+
+
 def test_a_notebook_that_fails_is_a_line_and_its_evidence(picie, tmp_path):
     cells = [nbformat.v4.new_code_cell("1 / 0")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "mine.ipynb")

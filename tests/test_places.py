@@ -1,5 +1,6 @@
 """`places`: one home, wherever the notebook is started from."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,14 @@ def test_runs_and_prepared_data_can_lie_elsewhere(clone, tmp_path, monkeypatch, 
     monkeypatch.setenv(variable, "")
     assert place() == usual
     assert places.home() == clone
+
+
+def test_what_the_outputs_on_a_data_set_are_called(tmp_path, monkeypatch):
+    assert places.data_name("camvid", tmp_path) == "camvid"
+    assert places.data_name("folder") == "folder"
+    name = places.data_name("folder", tmp_path / "photos")
+    assert re.fullmatch(r"folder-photos-[0-9a-f]{4}", name)
+    monkeypatch.chdir(tmp_path)
+    assert places.data_name("folder", "photos/../photos/") == name  # the same place in other words
+    assert places.data_name("folder", tmp_path / "more" / "photos") != name
+    assert places.local_folder("folder", "photos").parts[-2:] == ("local", name)

@@ -158,6 +158,9 @@ def killed(work):
     process = FORK.Process(target=work)
     process.start()
     process.join(20)
+    if process.is_alive():  # not left behind: it holds the pipes of whoever reads the tests
+        process.kill()
+        raise TimeoutError("the forked process neither died nor ended within 20 s")
     return process.exitcode == -signal.SIGKILL
 
 

@@ -16,10 +16,13 @@ def report(
     \b
     picie report                 reports/local/scenes/index.html, and the same as index.md
     picie report camvid
+    picie report folder-photos-1f3a      a folder of images, by the name that its outputs have
     picie report --committed     reports/site/ with all that its page needs (`make site`)
     """
+    from picie_core import places
     from picie_core.datasets import registry
     from picie_core.report import folder
 
-    registry.find(dataset)
+    if not committed and not places.local_folder(dataset).is_dir():
+        registry.find(dataset)  # a slip of the pen is answered with the nearest name
     typer.echo(f"report: {folder.committed() if committed else folder.local(dataset)}")

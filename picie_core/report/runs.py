@@ -61,7 +61,7 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
     Of runs that differ in nothing but their key the last counts, as in tables; the folders of the others are named.
 
     Args:
-        dataset: see above.
+        dataset: by `places.data_name`.
         wanted: the runs that tables name.
         page: the folder of the page, from which files are linked.
     """
@@ -71,7 +71,8 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
     every: dict[Key, list[Run]] = {}
     for run in records.finished(places.runs_root()):
         every.setdefault((records.digest(run.settings), run.settings.seed), []).append(run)
-    chosen = {key: runs for key, runs in every.items() if runs[-1].settings.dataset == dataset or key in wanted}
+    own = {key: [run for run in runs if _data(run) == dataset] for key, runs in every.items()}
+    chosen = {key: own[key] or runs for key, runs in every.items() if own[key] or key in wanted}
     rows = _rows(lists.every_run(runs[-1] for runs in chosen.values()).astype({"digest": str}))
     found = {}
     for key, values in rows.items():
@@ -81,6 +82,10 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
             values["folder"] = f"{last.name}; earlier, with other threads, code or data: {names}"
         found[key] = Entry(values, _evidence(last, page))
     return found
+
+
+def _data(run: "Run") -> str:
+    return places.data_name(run.settings.dataset, run.settings.data_root)
 
 
 def committed() -> tuple[dict[Key, Entry], dict[str, str]]:

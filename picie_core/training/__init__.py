@@ -205,7 +205,7 @@ class _Loop:
         }
         files.write_json(self.folder / "result.json", result)
         if not self.settings.keep_checkpoint:
-            records.drop_checkpoint(self.folder)
+            checkpoints.drop(self.folder)
 
     def _pass(self, pass_: Pass, phases: dict[str, float], at: tuple[int, int]) -> list[Tensor]:
         where = f"epoch {at[0] + 1}/{self.epochs}" if at[0] < self.epochs else "closing"
@@ -245,13 +245,13 @@ class _Loop:
     def _checkpoint(self, epochs_done: int) -> None:
         tensors, groups = checkpoints.state(self.method)
         counters = {"epochs_done": epochs_done, "seconds": self.seconds, "param_groups": groups, "rows": self.rows}
-        records.save_checkpoint(self.folder, tensors, counters)
+        checkpoints.save(self.folder, tensors, counters)
 
     def _resume(self) -> int:
         """Put the last checkpoint's state in place; how many epochs are done."""
         if self.settings.previous:
             self.method.start_from(run(self.settings.previous).weights())
-        found = records.load_checkpoint(self.folder)
+        found = checkpoints.load(self.folder)
         done = found[1]["epochs_done"] if found else 0
         if int(ranks.total(torch.tensor(done))) != done * ranks.count():
             raise ranks.RankError(

@@ -1,14 +1,18 @@
-"""What a method and its optimisers are in the middle of training, as tensors and plain numbers, and back."""
+"""What a method and its optimisers are in the middle of training: as tensors and plain numbers, on disk, and back."""
 
+import json
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from picie_core import records
+from picie_core.files import write_json
 from picie_core.methods import Method
 
 
@@ -42,8 +46,37 @@ def restore(method: Method, tensors: Mapping[str, Tensor], groups: Mapping[str, 
         method.optimizers[name].load_state_dict({"state": dict(states[name]), "param_groups": saved})
 
 
+def save(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+    """Replace a run's checkpoint by a new one: tensors as safetensors, counters as JSON, both or neither."""
+    new, place, old = folder / "checkpoint.new", folder / "checkpoint", folder / "checkpoint.old"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    records.write_tensors(new / "state.safetensors", tensors)
+    write_json(new / "counters.json", counters)
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The last whole checkpoint, or None. A kill between the two renames leaves it under its old name."""
+    for place in (folder / "checkpoint", folder / "checkpoint.old"):
+        if (place / "counters.json").is_file():
+            tensors = safetensors.torch.load_file(place / "state.safetensors")
+            return tensors, json.loads((place / "counters.json").read_text())
+    return None
+
+
+def drop(folder: Path) -> None:
+    """Remove what a finished run does not need."""
+    for name in ("checkpoint", "checkpoint.old", "checkpoint.new"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def discard(folder: Path) -> None:
     """Remove what a run has left in its folder, its result first."""
     for name in ("result.json", "progress.csv", "confusion.npy", "model.safetensors"):
         (folder / name).unlink(missing_ok=True)
-    records.drop_checkpoint(folder)
+    drop(folder)

@@ -21,6 +21,7 @@ from picie_core import records, training
 from picie_core.clustering import MiniBatchKMeans
 from picie_core.processes import launcher, ranks
 from picie_core.settings import Settings, SettingsError
+from picie_core.training import checkpoints
 
 HERE = Path(__file__).parents[1]
 
@@ -178,7 +179,7 @@ def started(settings, folder, **streams):
     file.write_text(settings.to_yaml())
     parent = subprocess.Popen([sys.executable, "-m", "picie_core", "train", str(file)], **streams)
     run_folder = training.run_folder(settings, *training.splits(settings))
-    wait_for(lambda: records.load_checkpoint(run_folder) or parent.poll() is not None)
+    wait_for(lambda: checkpoints.load(run_folder) or parent.poll() is not None)
     pids = ranks_of(parent)
     assert sorted(pids) == [0, 1]
     return parent, run_folder, pids
@@ -211,7 +212,7 @@ def test_a_run_of_two_processes_whose_second_dies(tmp_path):
     assert "the same call (without fresh=True) goes on from there" in said.read_text()
     assert wait_for(lambda: all(gone(pid) for pid in pids.values()), 10)
     assert not records.is_done(folder)
-    kept = records.load_checkpoint(folder)[1]["epochs_done"]
+    kept = checkpoints.load(folder)[1]["epochs_done"]
     assert 1 <= kept < 4
 
     taken_up = training.run(settings)

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from picie_core import places
 from picie_core.report import folder, page, runs
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
@@ -220,6 +221,22 @@ def test_of_two_runs_of_one_seed_the_last_counts(made):
     assert found[made.digest, 1].values["folder"] == "a-run; earlier, with other threads, code or data: run-0"
     assert found[made.digest, 2].values["folder"] == "run-1"
     assert "../../runs/a-run/settings.yaml" in found[made.digest, 1].files.values()
+
+
+def test_of_two_folders_of_photographs_each_report_has_its_own_runs(made, tmp_path):
+    """Their settings and so their digests are the same: only the place tells them apart."""
+    from picie_core import records
+    from picie_core.settings import Settings
+
+    all_of_them = made.reports / "runs"
+    for name in ("one", "two"):
+        settings = Settings(dataset="folder", data_root=tmp_path / name, pretrained=False)
+        shutil.copytree(all_of_them / "run-0", all_of_them / f"photos-{name}")
+        (all_of_them / f"photos-{name}" / "settings.yaml").write_text(settings.to_yaml())
+    key = (records.digest(settings), 1)
+    for name in ("one", "two"):
+        found = runs.local(places.data_name("folder", tmp_path / name), set(), made.folder)
+        assert {known: entry.values["folder"] for known, entry in found.items()} == {key: f"photos-{name}"}
 
 
 def test_runs_of_other_data_that_a_table_names_are_there_too(made):

@@ -6,7 +6,7 @@ import pytest
 from tiny_runs import PROCESSES, outcome, run_and_die, shrink, tiny, watch_disk, watch_passes
 
 from picie_core import records, training
-from picie_core.training import run
+from picie_core.training import checkpoints, run
 
 # (what happens, for the how manyth time, epochs that are done by then)
 DEATHS = [
@@ -60,7 +60,7 @@ def test_killed_and_started_again(tmp_path, monkeypatch, whole, event, nth, done
     killed(tiny(tmp_path), event, nth)
     folder = folder_of(tiny(tmp_path))
     assert not records.is_done(folder)
-    found = records.load_checkpoint(folder)
+    found = checkpoints.load(folder)
     assert (found[1]["epochs_done"] if found else 0) == done
     trained = []
     watch_passes(monkeypatch.setattr, trained.append)
@@ -99,7 +99,7 @@ def test_other_methods_keep_their_state_too(tmp_path, monkeypatch, whole, change
     shrink(monkeypatch.setattr)
     changes = changes | {"epochs": 2}
     killed(tiny(tmp_path, **changes), event, nth)
-    assert records.load_checkpoint(folder_of(tiny(tmp_path, **changes))) is not None
+    assert checkpoints.load(folder_of(tiny(tmp_path, **changes))) is not None
     assert outcome(run(tiny(tmp_path, **changes))) == whole(**changes)
 
 
@@ -131,5 +131,5 @@ def test_a_full_disk_stops_the_run_and_keeps_its_checkpoint(tmp_path, monkeypatc
         watch_disk(patch.setattr, full)
         with pytest.raises(OSError, match="No space left"):
             run(tiny(tmp_path))
-    assert records.load_checkpoint(folder_of(tiny(tmp_path)))[1]["epochs_done"] == 1
+    assert checkpoints.load(folder_of(tiny(tmp_path)))[1]["epochs_done"] == 1
     assert outcome(run(tiny(tmp_path))) == whole()

@@ -16,7 +16,7 @@ from picie_core import evaluation, metrics, network, places, provenance, records
 from picie_core.clustering import ClusteringError
 from picie_core.methods import alternating, picie
 from picie_core.settings import Settings, SettingsError, recipes
-from picie_core.training import DivergedError, restore, run
+from picie_core.training import DivergedError, checkpoints, restore, run
 
 
 @pytest.fixture(autouse=True)
@@ -271,7 +271,7 @@ def test_progress_has_a_row_an_epoch(trained):
 
 def test_the_checkpoint_goes_unless_it_is_wanted(tmp_path):
     kept = run(tiny(tmp_path, keep_checkpoint=True, epochs=1))
-    _, counters = records.load_checkpoint(kept.folder)
+    _, counters = checkpoints.load(kept.folder)
     assert counters["epochs_done"] == 1
 
 
@@ -401,7 +401,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice_and_keeps_the_last_good_epo
     folder = training.run_folder(settings, *training.splits(settings))
     assert str(folder) in str(error.value)
     assert not records.is_done(folder)
-    tensors, counters = records.load_checkpoint(folder)
+    tensors, counters = checkpoints.load(folder)
     assert counters["epochs_done"] == 1
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
     assert records.read_progress(folder)["epoch"].tolist() == [0]
