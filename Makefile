@@ -54,8 +54,10 @@ fast: $(READY) ## the tests but for those marked slow: three minutes on 2 cores
 
 test: check ## run everything CI checks: lint, types, tests, and the notebooks against their committed outputs
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
-	@# passive: a thread that waits lets the other notebook's go on; else two trainings on two cores take several times as long
-	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -p tests.conftest -n $(WORKERS) --dist loadfile $(wildcard notebooks/*.ipynb) \
+	@# in the demo's order, and beside each other as there (demo.SHARING)
+	@OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -p tests.conftest \
+	    -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	    $$($(BIN)/python -c 'from picie_core import demo; print(*(f"notebooks/{file.name}" for file in demo.order()))') \
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 --nbval-sanitize-with tests/nbval.cfg
 
 site: $(READY) ## write reports/site, one page with all committed results, to be read or uploaded as it is

@@ -89,7 +89,7 @@ def run(
     target = output or folder / "notebooks" / file.name
     typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
     if any(folder.glob("figures/*")) or any(folder.glob("tables/*")):
-        typer.echo(f"figures and tables: {folder}; on one page: picie report {shlex.quote(folder.name)}")
+        typer.echo(f"figures and tables on this data: {folder}; on one page: picie report {shlex.quote(folder.name)}")
     typer.echo(execution.last_words(target))
 
 
@@ -152,7 +152,7 @@ def demo(
         "\n" + tables.as_text(tables.over_seeds(main)) + "(of the scenes at their full size; `picie results` has all)"
     )
     for dataset, folder in folders.items():
-        runs = [run for run in records.finished(places.runs_root()) if run.settings.dataset == dataset]
+        runs = [run for run in records.finished(places.runs_root()) if run.data_name == dataset]
         files.write(folder / "tables" / outputs.RUNS, lists.every_run(runs).to_csv(index=False))
         typer.echo(f"{dataset}, notebooks, figures and tables: {folder}\nreport: {report_folder.local(dataset)}")
 

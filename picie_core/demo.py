@@ -9,7 +9,6 @@ from picie_core import execution
 from picie_core.grid import pool
 from picie_core.grid.job import Execution, Failure
 from picie_core.processes import cores
-from picie_core.settings import Settings
 
 OVERVIEW = "04_main_results"
 """Shows the runs that others make, so that it is executed when they are there."""
@@ -20,7 +19,8 @@ LONGEST = ("07_representation", "09_comus")
 AT_A_TIME = 2
 
 SHARING = {"OMP_WAIT_POLICY": "passive"}
-"""Where there are more threads than cores, one that waits lets others go on; else a run takes several times as long."""
+"""A thread that waits lets others go on. Else a run beside another, on too few cores for both, takes several times as
+long."""
 
 
 class Lines(pool.Watch[Path]):
@@ -36,8 +36,8 @@ class Lines(pool.Watch[Path]):
 
     def started(self, task: Path) -> None:
         """See `Watch`."""
+        self._say(f"{task.stem}: its process died; once more" if task in self._began else f"{task.stem} ...")
         self._began[task] = time.monotonic()
-        self._say(f"{task.stem} ...")
 
     def ended(self, task: Path, failure: Failure | None) -> None:
         """See `Watch`.
@@ -46,7 +46,9 @@ class Lines(pool.Watch[Path]):
             NotebookError: it failed.
         """
         if failure:
-            raise execution.NotebookError(failure.message or f"{task.name}: {failure.reason}")
+            self._say(f"{task.stem} failed: {failure.reason}")
+            said = failure.message if failure.final else f"{failure.reason}\nWith less memory: picie demo --workers 1"
+            raise execution.NotebookError(f"{task.name}: {said}")
         self._left -= 1
         left = f"; {self._left} to go" if self._left else ""
         self._say(f"{task.stem}: {time.monotonic() - self._began[task]:.0f} s{left}")
@@ -60,6 +62,11 @@ class Lines(pool.Watch[Path]):
         sys.stderr.flush()
 
 
+def order() -> list[Path]:
+    """Every numbered notebook, in the order in which they are started beside each other."""
+    return sorted(execution.numbered(), key=lambda file: (file.stem == OVERVIEW, file.stem not in LONGEST, file))
+
+
 def execute(workers: int | None = None) -> dict[str, Path]:
     """Execute every numbered notebook with its own parameters, some at a time, and say so on standard error.
 
@@ -71,18 +78,18 @@ def execute(workers: int | None = None) -> dict[str, Path]:
 
     Raises:
         NotebookError: one failed; what was running is ended, and another call goes on from its checkpoints.
+        OSError: a process cannot be started.
     """
-    of = {file: execution.folder_of(file, {}) for file in execution.numbered()}
+    of = {file: execution.folder_of(file, {}) for file in order()}
     made = {file: folder / "notebooks" / file.name for file, folder in of.items()}
     shown = {file: made.pop(file) for file in list(made) if file.stem == OVERVIEW}
-    order = sorted(made, key=lambda file: (file.stem not in LONGEST, file))
     slots = [None] * (workers or min(AT_A_TIME, cores()))
-    environment = {} if len(slots) * Settings().threads <= cores() else SHARING | os.environ
+    environment = {name: v for name, v in SHARING.items() if len(slots) > 1 and name not in os.environ}
 
     def start(notebook: Path, output: Path, _: str | None) -> Execution:
-        return Execution(notebook.stem, {}, output, environment)
+        return Execution(str(notebook), {}, output, environment)
 
     lines = Lines(len(of))
-    pool.work({file: made[file] for file in order}, slots, lines, start)
+    pool.work(made, slots, lines, start)
     pool.work(shown, slots, lines, start)
     return {folder.name: folder for folder in of.values()}

@@ -88,7 +88,9 @@ def folder_of(notebook: Path, injected: Mapping[str, Any]) -> Path:
         injected: what `route` made of the given parameters.
     """
     known = parameters_of(notebook) | dict(injected)
-    return places.local_folder(known.get("dataset", "scenes"), known.get("data_root"))
+    root = known.get("data_root")
+    root = root and notebook.parent / Path(root).expanduser()  # a notebook's own may be relative to where it lies
+    return places.local_folder(known.get("dataset", "scenes"), root)
 
 
 def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def whole(file: Path) -> Iterator[Path]:
 
     Yields:
         An empty file beside it, to be written or replaced inside the `with`; an error in there leaves `file` as it was.
+        One of the system's is taken for one of this file.
 
     Raises:
         OSError: the disk is full or the folder cannot be written, see `of_file`; the file keeps what it held before.

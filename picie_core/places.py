@@ -60,6 +60,10 @@ def local_folder(dataset: str, root: str | Path | None = None) -> Path:
     return reports_folder() / "local" / data_name(dataset, root)
 
 
+FOLDER = "folder-"
+"""How the names begin of the outputs on a folder of images."""
+
+
 def data_name(dataset: str, root: str | Path | None = None) -> str:
     """What the outputs on a data set are called: as the data set is.
 
@@ -69,7 +73,7 @@ def data_name(dataset: str, root: str | Path | None = None) -> str:
     if dataset != "folder" or root is None:
         return dataset
     place = Path(root).expanduser().resolve()
-    return f"folder-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:4]}"
+    return f"{FOLDER}{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:4]}"
 
 
 def as_environment() -> dict[str, str]:

@@ -31,6 +31,7 @@ from picie_core.classes import ClassTable
 from picie_core.files import whole, write
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, majority_iou, match, match_iou, score
 from picie_core.metrics.partitions import object_classes, objects, things_and_stuff
+from picie_core.places import data_name
 from picie_core.settings import TAUGHT, Settings
 from picie_core.settings.methods import OBJECTS
 
@@ -65,6 +66,11 @@ class Run:
     progress: pd.DataFrame
     folder: Path
     result: Mapping[str, Any]
+
+    @property
+    def data_name(self) -> str:
+        """What the outputs on its data are called, see `places.data_name`."""
+        return data_name(self.settings.dataset, self.settings.data_root)
 
     def weights(self) -> dict[str, Tensor]:
         """`model.safetensors`: network, prototypes, by name."""
@@ -245,7 +251,8 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
         try:  # straight from the tensors' memory: `save`, which returns bytes, copies them three times
             safetensors.torch.save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary)
         except SafetensorError as error:
-            number = re.search(r"\(os error (\d+)\)", str(error))  # the library's own words for what the system said
+            # the library's own words for what the system said; before 0.5 others
+            number = re.search(r"(?:\(os error |Os \{ code: )(\d+)", str(error))
             if number is None:
                 raise
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error

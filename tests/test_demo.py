@@ -22,23 +22,29 @@ def leash():
 
 threading.Thread(target=leash, daemon=True).start()
 here, spec = pathlib.Path(__file__).parent, json.loads(sys.argv[1])
-does = here / f"{spec['notebook']}.does"
+name, output = pathlib.Path(spec["notebook"]).stem, pathlib.Path(spec["output"])
+does = here / f"{name}.does"
 what = does.read_text() if does.exists() else ""
 
 def note(event):
     with (here / "log").open("a") as log:
-        log.write(f"{event} {spec['notebook']} {os.getpid()} {os.environ.get('OMP_WAIT_POLICY')}\\n")
+        log.write(f"{event} {name} {os.getpid()} {os.environ.get('OMP_WAIT_POLICY')}\\n")
 
 note("began")
 if what == "fail":
     sys.stderr.write(f"ValueError: no\\nOpen {spec['output']}\\n")
     sys.exit(2)
-if what == "die once":
-    does.unlink()
+if what.startswith("die"):
+    if what == "die once":
+        does.unlink()
+    sys.stderr.write("a warning\\n")
+    sys.stderr.flush()
     os.kill(os.getpid(), signal.SIGKILL)
+output.parent.mkdir(parents=True, exist_ok=True)
+if what == "wait":
+    (output.parent / f".{output.stem}.abc.ipynb").touch()  # as papermill's attempt
 time.sleep(600 if what == "wait" else 0.3)
-pathlib.Path(spec["output"]).parent.mkdir(parents=True, exist_ok=True)
-pathlib.Path(spec["output"]).write_text(json.dumps(spec["given"]))
+output.write_text(json.dumps(spec["given"]))
 note("ended")
 '''
 
@@ -88,32 +94,43 @@ def test_every_notebook_is_executed_two_at_a_time_and_the_overview_when_the_rest
     assert re.fullmatch(r"\w+: \d+ s; 1 to go", said[-3])
 
 
-def test_where_every_thread_has_a_core_nothing_is_changed(stub, monkeypatch):
-    monkeypatch.setattr(demo, "cores", lambda: 4)
-    demo.execute()
-    assert {policy for *_, policy in log(stub)} == {"None"}
-
-
-def test_one_at_a_time(stub):
-    demo.execute(workers=1)
+@pytest.mark.parametrize("given", [{"workers": 1}, {}])
+def test_one_at_a_time_as_told_or_on_one_core(stub, monkeypatch, given):
+    monkeypatch.setattr(demo, "cores", lambda: 1)
+    demo.execute(**given)
     assert [event for event, *_ in log(stub)] == ["began", "ended"] * len(execution.numbered())
+    assert {policy for *_, policy in log(stub)} == {"None"}  # nobody to make way for
 
 
-def test_a_notebook_that_died_is_executed_again(stub):
+def test_a_notebook_that_died_is_executed_again(stub, capsys):
     (stub / "01_data.does").write_text("die once")
     demo.execute()
     assert [name for event, name, *_ in log(stub) if event == "began"].count("01_data") == 2
+    assert "01_data: its process died; once more" in capsys.readouterr().err.splitlines()
+
+
+def test_a_notebook_that_always_dies_is_named_with_how_it_died_and_what_to_try(stub):
+    (stub / "01_data.does").write_text("die")
+    with pytest.raises(NotebookError) as error:
+        demo.execute()
+    assert str(error.value).splitlines() == [
+        "01_data.ipynb: its process died (signal 9): a warning", "With less memory: picie demo --workers 1",
+    ]  # fmt: skip
+    assert [name for event, name, *_ in log(stub) if event == "began"].count("01_data") == job.RUNS_AT_MOST
 
 
 def test_the_first_failure_ends_the_others_and_names_the_notebook_to_open(stub, capsys):
     (stub / "09_comus.does").write_text("wait")
     (stub / "01_data.does").write_text("fail")
-    with pytest.raises(NotebookError, match=r"^ValueError: no\nOpen .*01_data\.ipynb$"):
+    with pytest.raises(NotebookError, match=r"^01_data\.ipynb: ValueError: no\nOpen .*01_data\.ipynb$"):
         demo.execute(workers=2)
     noted = log(stub)
-    assert {name for _, name, *_ in noted} <= {*demo.LONGEST, "00_run", "01_data", "05_ablations"}
+    assert {name for _, name, *_ in noted} == {*demo.LONGEST, "00_run", "01_data"}  # and none after it
     assert all(gone(int(process)) for _, _, process, _ in noted)
-    assert capsys.readouterr().err.splitlines()[-1].startswith("stopping: ")
+    assert not list(stub.rglob(".*.ipynb"))  # what the ended one had begun
+    *_, failed, last = capsys.readouterr().err.splitlines()
+    assert failed == "01_data failed: ValueError: no"
+    assert last.startswith("stopping: ")
 
 
 def test_what_the_environment_says_of_threads_stays(stub, monkeypatch):

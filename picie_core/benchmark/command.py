@@ -24,7 +24,7 @@ class Part(StrEnum):
 
 
 def bench(
-    parts: Annotated[list[Part] | None, typer.Argument(help="None: all but growth, which takes half an hour.")] = None,
+    parts: Annotated[list[Part] | None, typer.Argument(help="None: all but growth (half an hour or more).")] = None,
     parameter: Parameters = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller, and nothing is compiled: a minute or two.")] = False,
     beside: Annotated[list[str] | None, typer.Option(metavar="METHOD", help="Time this method's epoch too.")] = None,

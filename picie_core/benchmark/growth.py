@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from statistics import mean
 from typing import Any
 
 from picie_core.benchmark import epoch
@@ -12,7 +13,8 @@ FEW = (100, 200, 400)
 
 
 def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
-    """Time an epoch over more and more training images, at 64 x 64 pixels, of a method with all its phases.
+    """Time an epoch over more and more training images, at 64 x 64 pixels, of a method with all its phases; then again
+    from the most images to the fewest, so that an even drift of the machine's speed bends no slope.
 
     It is a run's first epoch: what only a first one has to do adds to each alike, and leaves the slopes as they are.
 
@@ -24,24 +26,30 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
         SettingsError: the data set has fewer images.
 
     Returns:
-        `seconds`: of an epoch without scoring, by number of images; `slopes`: ms that each further image costs, between
-        one number and the next.
+        By number of images `timed`, the seconds of both epochs without scoring, and `seconds`, their mean; `slopes`: ms
+        that each further image costs by those means, between one number and the next.
     """
-    seconds = {}
-    for count in FEW if quick else COUNTS:
+    counts = FEW if quick else COUNTS
+    timed: dict[int, list[float]] = {count: [] for count in counts}
+    for count in (*counts, *reversed(counts)):
         run = settings.replace(image_size=64, base_size=64, train_images=count, val_images=2, epochs=1)
         made, _, ms = epoch.timed(run, before=0)
         if (there := made.result["train"]["images"]) < count:
             raise SettingsError(f"growth needs {count} images, and {run.dataset} has {there}: give dataset=scenes")
-        seconds[count] = ms * count / 1000
-    slopes = [1000 * (seconds[b] - seconds[a]) / (b - a) for a, b in pairwise(seconds)]
-    return {"seconds": {str(count): value for count, value in seconds.items()}, "slopes": slopes}
+        timed[count].append(ms * count / 1000)
+    seconds = {count: mean(both) for count, both in timed.items()}
+    return {
+        "seconds": {str(count): value for count, value in seconds.items()},
+        "timed": {str(count): both for count, both in timed.items()},
+        "slopes": [1000 * (seconds[b] - seconds[a]) / (b - a) for a, b in pairwise(counts)],
+    }
 
 
 def lines(result: dict[str, Any]) -> Iterator[str]:
     """The measurements as lines of text."""
     for count, seconds in result["seconds"].items():
-        yield f"{f'{count} images':28} {seconds:8.1f} s an epoch"
+        both = " and ".join(f"{value:.1f}" for value in result["timed"][count])
+        yield f"{f'{count} images':28} {seconds:8.1f} s an epoch ({both})"
     for slope in result["slopes"]:
         yield f"{'each image more':28} {slope:8.2f} ms"
     apart = 100 * (max(result["slopes"]) / min(result["slopes"]) - 1)

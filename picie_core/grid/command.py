@@ -85,7 +85,7 @@ def grid(
                     with cluster.slurm(slurm.expanduser()) as client:
                         cluster.work(client, left, display)
                 else:
-                    pool.work(left, slots, display, pool.of_grid)
+                    pool.work(left, slots, display, pool.start_job)
         except KeyboardInterrupt:
             typer.echo(ledger.halt(ledger.entries(folders)), err=True)
             raise typer.Exit(130) from None  # as shells have it

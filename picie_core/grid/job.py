@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 COMMAND = [sys.executable, "-m", leash.__name__]
 
 RUNS_AT_MOST = 3
-"""How often a job is started whose process or kernel died. It goes on from its last checkpoint."""
+"""How often a job, or a notebook, is started whose process or kernel died. A run goes on from its last checkpoint."""
 
 NOTEBOOK = "00_run"
 """What makes a run."""
@@ -30,7 +30,7 @@ FAILURE = "failure.json"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job is not done.
+    """Why a job, or a notebook, is not done.
 
     Attributes:
         reason: the error's last line, for a list.
@@ -71,13 +71,14 @@ class Execution(Tethered):
     """A notebook that is being executed: `python -m picie_core.grid.leash`.
 
     Args:
-        notebook: by its name, for `execution.find`.
+        notebook: its path, or its name, for `execution.find`.
         given: its parameters.
         output: the executed notebook's file.
         environment: of the process, on top of this one's own.
     """
 
     def __init__(self, notebook: str, given: Mapping[str, Any], output: Path, environment: Mapping[str, str]) -> None:
+        self.output = output
         spec = {"notebook": notebook, "given": given, "output": str(output)}
         super().__init__([*COMMAND, json.dumps(spec)], environment)
 
@@ -85,13 +86,26 @@ class Execution(Tethered):
         """Of a process that has ended: why it failed; None: the notebook is executed."""
         status, said = self.end()
         if status == DONE:
-            return None
+            return self.missing(said)
         if status == FAILED:
             lines = [line for line in said.splitlines() if not line.startswith("Open ")]
             return Failure(lines[-1] if lines else "no message", said)
         ended = f"signal {-status}" if status < 0 else f"exit status {status}"
         last = said.splitlines()[-1] if said else "it said nothing"
         return Failure(f"its process died ({ended}): {last}", said, final=False)
+
+    def missing(self, said: str) -> Failure | None:
+        """What is not there although the notebook was executed; None: all is."""
+        return None
+
+    def give_up(self, failure: Failure) -> None:
+        """Called of one that failed and is not started again."""
+
+    def stop(self) -> None:
+        """See `Tethered`; the attempt that papermill was writing goes too."""
+        super().stop()
+        for attempt in self.output.parent.glob(f".{self.output.stem}.*.ipynb"):
+            attempt.unlink(missing_ok=True)
 
 
 class Process(Execution):
@@ -109,15 +123,16 @@ class Process(Execution):
         environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
         super().__init__(NOTEBOOK, order.given, self.folder / f"{NOTEBOOK}.ipynb", environment)
 
-    def failure(self) -> Failure | None:
-        """Of a process that has ended: why it failed, noted in the run's folder; None: its run is done."""
-        failure = super().failure()
-        if failure is None and not records.is_done(self.folder):
-            reason = f"executed, but there is no finished run in {self.folder}: is it the same folder here?"
-            failure = Failure(reason, reason)
-        if failure:
-            note(self.folder, failure)
-        return failure
+    def missing(self, said: str) -> Failure | None:
+        """See `Execution`: the run."""
+        if records.is_done(self.folder):
+            return None
+        reason = f"executed, but there is no finished run in {self.folder}: is it the same folder here?"
+        return Failure(reason, f"{reason}\n{said}".strip())
+
+    def give_up(self, failure: Failure) -> None:
+        """See `Execution`: noted in the run's folder, for `--status`."""
+        note(self.folder, failure)
 
 
 def note(folder: Path, failure: Failure) -> None:

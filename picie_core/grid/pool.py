@@ -23,7 +23,7 @@ class Watch(Generic[Task]):
         """Its process is there; again, when it died and is started anew."""
 
     def ended(self, task: Task, failure: Failure | None) -> None:
-        """A task is over: why it failed, or None when it is done."""
+        """A task is over: why it failed, or None when it is done. What this raises ends all that runs."""
 
     def stopping(self) -> None:
         """What runs is about to be ended, which takes seconds, for Ctrl-C or an error."""
@@ -80,7 +80,7 @@ def crowded(jobs: Collection[Job], slots: Sequence[str | None]) -> str:
     )
 
 
-def of_grid(job: Job, folder: Path, slot: str | None) -> Process:
+def start_job(job: Job, folder: Path, slot: str | None) -> Process:
     """Start a job of a grid."""
     return Process(order(job, folder), slot)
 
@@ -94,14 +94,14 @@ def work(
     """Run the tasks, one in each slot at a time, until all are over.
 
     A task whose process died is started again, at most `RUNS_AT_MOST` times in all; a task that failed is not, and the
-    others go on. When this function is left early (Ctrl-C, an error) every process is ended; what the last checkpoints
-    of runs hold stays.
+    others go on. When this function is left early (Ctrl-C, an error, one that `watch` raises) every process is ended;
+    what the last checkpoints of runs hold stays.
 
     Args:
         tasks: jobs and their run folders, or notebooks and their outputs, in the order in which they are started.
         slots: a slot for each worker: the graphics card it uses, or None.
         watch: is told of them.
-        start: starts a task in a slot: `of_grid` a job.
+        start: starts a task in a slot: `start_job` that of a grid.
     """
     waiting = list(tasks)
     starts = dict.fromkeys(tasks, 0)
@@ -123,6 +123,8 @@ def work(
                 if failure and not failure.final and starts[task] < RUNS_AT_MOST:
                     waiting.insert(0, task)
                     continue
+                if failure:
+                    process.give_up(failure)
                 watch.ended(task, failure)
     finally:
         if running:

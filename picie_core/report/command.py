@@ -23,6 +23,6 @@ def report(
     from picie_core.datasets import registry
     from picie_core.report import folder
 
-    if not committed and not places.local_folder(dataset).is_dir():
+    if not dataset.startswith(places.FOLDER):
         registry.find(dataset)  # a slip of the pen is answered with the nearest name
     typer.echo(f"report: {folder.committed() if committed else folder.local(dataset)}")

@@ -14,7 +14,7 @@ def local(dataset: str) -> Path:
     """Write the page of a data set's outputs beside them; they are shown from where they lie.
 
     Returns:
-        `reports/local/<dataset>/index.html`.
+        `reports/local/<dataset>/index.html`, the name as `places.data_name` gives it.
 
     Raises:
         ReportError: there are no outputs.

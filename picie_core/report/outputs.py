@@ -61,7 +61,7 @@ def listed() -> list[Mapping[str, Any]]:
 
 
 def local(dataset: str) -> list[Section]:
-    """The outputs in `reports/local/<dataset>`.
+    """The outputs in `reports/local/<dataset>`, the name as `places.data_name` gives it.
 
     Raises:
         ReportError: there are none.
@@ -69,7 +69,8 @@ def local(dataset: str) -> list[Section]:
     folder = places.local_folder(dataset)
     files = _files(folder)
     if not files:
-        command = "picie demo" if dataset == "scenes" else f"picie run 03 -p dataset={dataset} -p data_root=DIR"
+        known = "folder" if dataset.startswith(places.FOLDER) else dataset
+        command = "picie demo" if dataset == "scenes" else f"picie run 03 -p dataset={known} -p data_root=DIR"
         there = elsewhere(folder)
         raise ReportError(f"nothing to report in {folder}: execute a notebook first, e.g. `{command}` ({there})")
     return _sections((file, dataset, file.name) for file in files)

@@ -18,13 +18,14 @@ class PublishError(WorkbookError, ValueError):
 
 
 def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
-    """Copy generated outputs into the committed `reports/figures` and `reports/tables`, as `<dataset>-<name>`.
+    """Copy generated outputs into the committed `reports/figures` and `reports/tables`, as `<dataset>-<name>`; of a
+    folder of images without the folder's own name.
 
     The list of runs is not copied over the committed one but added to it (`lists.merged`): runs of other machines, and
     of earlier calls, stay in it.
 
     Args:
-        dataset: whose outputs.
+        dataset: whose outputs, by `places.data_name`.
         names: file names without ending; None: every table, and every figure that shows no photograph.
 
     Returns:
@@ -57,7 +58,8 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
                 "these figures show images of data that are not ours to publish: "
                 + ", ".join(f"{file.name} (shows {figures.shows(file)})" for file in refused)
             )
-    targets = {file: places.reports_folder() / file.parent.name / f"{dataset}-{file.name}" for file in chosen}
+    prefix = "folder" if dataset.startswith(places.FOLDER) else dataset
+    targets = {file: places.reports_folder() / file.parent.name / f"{prefix}-{file.name}" for file in chosen}
     contents = {target: _content(file, target) for file, target in targets.items()}
     for target, content in contents.items():
         files.write(target, content)

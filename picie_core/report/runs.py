@@ -71,7 +71,7 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
     every: dict[Key, list[Run]] = {}
     for run in records.finished(places.runs_root()):
         every.setdefault((records.digest(run.settings), run.settings.seed), []).append(run)
-    own = {key: [run for run in runs if _data(run) == dataset] for key, runs in every.items()}
+    own = {key: [run for run in runs if run.data_name == dataset] for key, runs in every.items()}
     chosen = {key: own[key] or runs for key, runs in every.items() if own[key] or key in wanted}
     rows = _rows(lists.every_run(runs[-1] for runs in chosen.values()).astype({"digest": str}))
     found = {}
@@ -82,10 +82,6 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
             values["folder"] = f"{last.name}; earlier, with other threads, code or data: {names}"
         found[key] = Entry(values, _evidence(last, page))
     return found
-
-
-def _data(run: "Run") -> str:
-    return places.data_name(run.settings.dataset, run.settings.data_root)
 
 
 def committed() -> tuple[dict[Key, Entry], dict[str, str]]:

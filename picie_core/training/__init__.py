@@ -131,7 +131,8 @@ class _Loop:
         environment = devices.environment(self.device)
         self.commit = environment["commit"]  # of the code that runs: by the end the source tree may be at another
         if self.writes:
-            files.write(self.folder / "settings.yaml", s.to_yaml())
+            full = {"data_root": s.data_root.expanduser().resolve()} if s.data_root else {}  # read from anywhere
+            files.write(self.folder / "settings.yaml", s.replace(**full).to_yaml())
             files.write_json(self.folder / "environment.json", environment)
         start = self._resume()
         scored = len(self.val) if self.scored else 0

@@ -88,17 +88,25 @@ def test_the_release_is_known_by_names_that_processors_have():
     assert all(re.fullmatch(r".+, family \d+, model \d+", name) for name in epoch.RELEASE_MS)
 
 
-def test_growth_is_the_slope_between_sizes(settings, monkeypatch):
+def test_growth_is_the_slope_between_sizes_of_a_machine_that_slows_down(settings, monkeypatch):
+    clock = iter(range(100))
+
     def timed(run, before):
         made = SimpleNamespace(result={"train": {"images": min(run.train_images, there)}})
-        return made, {}, 3.0 if run.train_images < 300 else 6.0
+        asked.append(run.train_images)
+        seconds = run.train_images * (0.003 if run.train_images < 300 else 0.006) + 0.1 * next(clock)
+        return made, {}, 1000 * seconds / run.train_images
 
-    there = 1000
+    there, asked = 1000, []
     monkeypatch.setattr(epoch, "timed", timed)
     found = growth.measure(settings, quick=True)
-    assert found["seconds"] == {"100": 0.3, "200": 0.6, "400": 2.4}
+    assert asked == [100, 200, 400, 400, 200, 100]  # there and back: each mean has the same drift, 0.25 s
+    assert found["seconds"] == pytest.approx({"100": 0.3 + 0.25, "200": 0.6 + 0.25, "400": 2.4 + 0.25})
+    assert found["timed"]["200"] == pytest.approx([0.6 + 0.1, 0.6 + 0.4])
     assert found["slopes"] == pytest.approx([3.0, 9.0])
-    assert "slopes apart                      200 %" in text(growth.lines(found))
+    shown = text(growth.lines(found))
+    assert "slopes apart                      200 %" in shown
+    assert "200 images                        0.8 s an epoch (0.7 and 1.0)" in shown
     there = 367
     with pytest.raises(SettingsError, match="growth needs 400 images, and scenes has 367"):
         growth.measure(settings, quick=True)

@@ -31,7 +31,7 @@ def prepared(grid_file, stub):
 
 def work(folders, slots=(None, None)):
     noted = Noted()
-    pool.work(folders, slots, noted, pool.of_grid)
+    pool.work(folders, slots, noted, pool.start_job)
     assert noted.stopped == 0
     return noted.over
 
@@ -67,7 +67,7 @@ def test_a_job_that_died_is_started_again(prepared):
 
 def test_a_job_that_died_comes_before_those_that_wait(prepared):
     noted = Noted()
-    pool.work(dict(reversed(prepared(1, 2, 92).items())), (None,), noted, pool.of_grid)
+    pool.work(dict(reversed(prepared(1, 2, 92).items())), (None,), noted, pool.start_job)
     assert noted.began == [92, 92, 2, 1]
 
 
@@ -139,7 +139,7 @@ def test_leaving_early_ends_every_process(prepared):
     slow = next(iter(folders.values()))
 
     with pytest.raises(KeyboardInterrupt):
-        pool.work(folders, (None, None), leaves := Leaves(), pool.of_grid)
+        pool.work(folders, (None, None), leaves := Leaves(), pool.start_job)
     assert (leaves.began, leaves.stopped) == ([93, 94], 1)
     assert gone(int(starts(slow)[0].split()[0]))
 
@@ -163,7 +163,7 @@ def test_every_leash_is_let_go_before_the_first_end_is_waited_for(prepared, monk
 
     monkeypatch.setattr(pool, "Process", Noting)
     with pytest.raises(KeyboardInterrupt):
-        pool.work(prepared(93, 94), (None, None), Second(), pool.of_grid)
+        pool.work(prepared(93, 94), (None, None), Second(), pool.start_job)
     assert calls[:3] == ["release", "release", "stop"]
     assert calls.count("stop") == 2
 
@@ -184,7 +184,7 @@ import sys
 from pathlib import Path
 from picie_core.grid import job, plan, pool
 job.COMMAND = [sys.executable, sys.argv[1]]
-pool.work(plan.prepare(plan.read(Path(sys.argv[2]))), [None], pool.Watch(), pool.of_grid)
+pool.work(plan.prepare(plan.read(Path(sys.argv[2]))), [None], pool.Watch(), pool.start_job)
 """
 
 

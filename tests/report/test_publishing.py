@@ -41,6 +41,13 @@ def test_all_of_real_data_is_tables_and_curves(reports):
     assert [(file.name, shows) for file, shows in publishing.withheld("camvid")] == [("samples.png", "camvid")]
 
 
+def test_the_name_of_a_folder_of_photographs_is_not_published(reports, tmp_path):
+    name = places.data_name("folder", tmp_path / "us at home")
+    tables.save(pd.DataFrame({"of": [1]}), places.local_folder("folder", tmp_path / "us at home") / "tables", "scores")
+    publish(name)
+    assert committed(reports) == ["tables/folder-scores.csv"]
+
+
 @pytest.mark.parametrize("dataset", RENDERED)
 def test_scenes_may_be_shown(reports, dataset):
     publish(dataset)

@@ -285,8 +285,10 @@ def test_where_runs_lie(tmp_path, monkeypatch):
     assert run(settings.replace(runs_root="~/runs")).folder.parent == tmp_path / "home" / "runs"
 
 
-def test_an_unlabelled_set_has_no_scores(tmp_path):
-    found = run(tiny(tmp_path / "runs", dataset="folder", data_root=photographs(tmp_path / "photos"), epochs=1))
+def test_an_unlabelled_set_has_no_scores(tmp_path, monkeypatch):
+    monkeypatch.chdir(photographs(tmp_path / "photos").parent)
+    found = run(tiny(tmp_path / "runs", dataset="folder", data_root="photos", epochs=1))
+    assert records.load(found.folder).settings.data_root == tmp_path / "photos"  # from any working directory
     assert (found.scores, found.confusion, found.classes) == (None, None, None)
     assert found.weights()["final_prototypes"].shape == (5, 8)
     assert not [name for name in found.progress.columns if name.startswith(("accuracy", "mean_iou"))]
