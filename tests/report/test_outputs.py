@@ -101,7 +101,7 @@ def test_nothing_to_report_says_what_to_do(reports, made):
     with pytest.raises(ReportError, match=r"camvid: execute a notebook .*`picie run 03 -p dataset=camvid .*on scenes"):
         outputs.local("camvid")
     with pytest.raises(
-        ReportError, match=r"folder-a-0123: execute .*`picie run 03 -p dataset=folder -p data_root=DIR`"
+        ReportError, match=r"`picie run 03 -p dataset=folder -p data_root=DIR`"
     ):
         outputs.local("folder-a-0123")
     with pytest.raises(ReportError, match=r"publish outputs first, e\.g\. `picie publish scenes`"):
