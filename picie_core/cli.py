@@ -85,9 +85,12 @@ def run(
             "(-p NAME=VALUE changes one, -p overrides={} drops them)",
             err=True,
         )
+    if (root := injected.get("data_root")) and not Path(root).is_dir():
+        raise RefusedError(f"data_root = {root}: there is no such folder")
     folder = execution.folder_of(file, injected)
     target = output or folder / "notebooks" / file.name
-    typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
+    with options.ended_in_order():
+        typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
     if any(folder.glob("figures/*")) or any(folder.glob("tables/*")):
         typer.echo(f"figures and tables on this data: {folder}; on one page: picie report {shlex.quote(folder.name)}")
     typer.echo(execution.last_words(target))
@@ -137,7 +140,7 @@ def demo(
     """Execute the numbered notebooks on the embedded scenes. Ends with the results and a report of all of them.
 
     \b
-    picie demo                  8 minutes on 2 cores, no data, no GPU
+    picie demo                  8 to 20 minutes on 2 cores, no data, no GPU
     picie demo --workers 1      one notebook after the other: less memory, more time
     """
     from picie_core import demo, files, records, tables
@@ -146,7 +149,8 @@ def demo(
     from picie_core.settings import Settings
     from picie_core.tables import lists
 
-    folders = demo.execute(workers)
+    with options.ended_in_order():
+        folders = demo.execute(workers)
     main = tables.of_settings(tables.results(), Settings())
     typer.echo(
         "\n" + tables.as_text(tables.over_seeds(main)) + "(of the scenes at their full size; `picie results` has all)"
@@ -185,7 +189,8 @@ def results(
         sets = ", ".join(sorted(set(bare["dataset"])))
         note = f"{len(bare)} of {len(every)} runs ({sets}) have no score, for their data have no labels"
         if len(bare) == len(every) and not out:
-            names = " or ".join(run.folder.name for run in runs[-3:])
+            learned = [run for run in runs if not run.progress.empty] or runs  # what has no epochs is a baseline
+            names = " or ".join(run.folder.name for run in learned[-3:])
             look = f", or look at the clusters with `picie segment RUN`, RUN being {names}" if runs else ""
             raise RefusedError(f"{note}: put labels beside the images (data/README.md){look}")
         typer.echo(note, err=True)

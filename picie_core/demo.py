@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from picie_core import execution
+from picie_core import execution, places
 from picie_core.grid import pool
 from picie_core.grid.job import Execution, Failure
 from picie_core.processes import cores
@@ -23,16 +23,22 @@ SHARING = {"OMP_WAIT_POLICY": "passive"}
 long."""
 
 
+SIGN_OF_LIFE = 30.0
+"""Seconds after which what runs is told anew."""
+
+
 class Lines(pool.Watch[Path]):
-    """A line on standard error for each notebook that starts or ends; the first failure ends all.
+    """A line on standard error for each notebook that starts or ends, and for those that run now and then; the first
+    failure ends all.
 
     Args:
         notebooks: how many there are.
     """
 
     def __init__(self, notebooks: int) -> None:
-        self._left = notebooks
+        self._all, self._done = notebooks, 0
         self._began: dict[Path, float] = {}
+        self._told = time.monotonic()
 
     def started(self, task: Path) -> None:
         """See `Watch`."""
@@ -49,15 +55,24 @@ class Lines(pool.Watch[Path]):
             self._say(f"{task.stem} failed: {failure.reason}")
             said = failure.message if failure.final else f"{failure.reason}\nWith less memory: picie demo --workers 1"
             raise execution.NotebookError(f"{task.name}: {said}")
-        self._left -= 1
-        left = f"; {self._left} to go" if self._left else ""
-        self._say(f"{task.stem}: {time.monotonic() - self._began[task]:.0f} s{left}")
+        self._done += 1
+        self._say(f"{task.stem}: {self._seconds(task)}, {self._done} of {self._all} done")
+        del self._began[task]
+
+    def waiting(self) -> None:
+        """See `Watch`."""
+        if time.monotonic() - self._told > SIGN_OF_LIFE:
+            self._say("running: " + ", ".join(f"{task.stem} ({self._seconds(task)})" for task in self._began))
 
     def stopping(self) -> None:
         """See `Watch`."""
         self._say("stopping: each run keeps what its last epoch made; the same command goes on")
 
+    def _seconds(self, task: Path) -> str:
+        return f"{time.monotonic() - self._began[task]:.0f} s"
+
     def _say(self, line: str) -> None:
+        self._told = time.monotonic()
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
@@ -90,6 +105,10 @@ def execute(workers: int | None = None) -> dict[str, Path]:
         return Execution(str(notebook), {}, output, environment)
 
     lines = Lines(len(of))
+    sys.stderr.write(
+        f"{len(of)} notebooks, {len(slots)} at a time, the longest first: 8 to 20 minutes on two cores\n"
+        f"what they make: {places.reports_folder() / 'local'}\n"
+    )
     pool.work(made, slots, lines, start)
     pool.work(shown, slots, lines, start)
     return {folder.name: folder for folder in of.values()}

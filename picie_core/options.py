@@ -1,6 +1,8 @@
 """What the commands of `picie` share: `-p NAME=VALUE`, and a refusal."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +20,21 @@ Parameters = Annotated[
 
 class RefusedError(WorkbookError):
     """What was asked for on the command line cannot be done."""
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Inside, SIGTERM (of `kill`, or a scheduler) ends the command as Ctrl-C does, with what it started, and without
+    what it has half written; the exit status is 143."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def pair(text: str) -> tuple[str, str]:

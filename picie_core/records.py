@@ -165,7 +165,7 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
         s = run.settings
         common = {
             "method": method_name(s),
-            "dataset": s.dataset,
+            "dataset": run.data_name,
             "recipe": s.recipe,
             "seed": s.seed,
             "key": run.result["key"],
@@ -205,9 +205,11 @@ def digest(settings: Settings) -> str:
 
     Of every resolved value but the seed, `recipe` and `scale` (which stand for values), `MACHINE` and `threads` (which,
     as the device, may change the last bits), and of the same of the run before a transfer; a field added later does not
-    change it (`Settings.without`).
+    change it (`Settings.without`). Of which folder of images it is (`places.data_name`), where that is the data set.
     """
     values = settings.without(MACHINE | {"seed", "recipe", "scale", "threads"})
+    if (data := data_name(settings.dataset, settings.data_root)) != settings.dataset:
+        values |= {"data": data}
     if settings.previous:
         values |= {"before": digest(settings.previous)}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -222,6 +222,32 @@ def test_bands_are_of_the_runs_of_their_grid(picie, home, tmp_path, monkeypatch)
     assert out.endswith(f"bands: {home / 'notebooks' / 'bands.csv'}\n")
 
 
+def test_runs_on_two_folders_are_two_rows(picie, tiny_run, tmp_path, monkeypatch):
+    """They had the same digest, and the last of them alone was shown."""
+    found = [
+        dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(dataset="folder", data_root=tmp_path / name))
+        for name in ("a", "b")
+    ]
+    monkeypatch.setattr(records, "finished", lambda root: found)
+    _, out, err = picie("results", "-p", "dataset=folder", "--out", "list.csv")
+    names = [places.data_name("folder", tmp_path / name) for name in ("a", "b")]
+    assert all(name in out for name in names)
+    assert err == ""
+    assert sorted(pd.read_csv("list.csv")["dataset"]) == sorted(names)
+    assert all(name in picie("results", "--of", "list.csv")[1] for name in names)
+    assert names[1] not in picie("results", "-p", f"data_root={tmp_path / 'a'}")[1]
+
+
+def test_without_scores_the_runs_that_learned_are_named(picie, tiny_run, monkeypatch):
+    folder = tiny_run.settings.replace(dataset="folder")
+    chance = dataclasses.replace(tiny_run, progress=pd.DataFrame(), folder=tiny_run.folder.with_name("folder-rgb"))
+    runs = [tiny_run, chance, chance, chance]
+    monkeypatch.setattr(
+        records, "finished", lambda root: [dataclasses.replace(run, settings=folder, scores=None) for run in runs]
+    )
+    assert f"RUN being {tiny_run.folder.name}\n" in picie("results")[2]
+
+
 def test_runs_without_labels_have_no_score_to_show(picie, home, tiny_run, monkeypatch):
     folder = dataclasses.replace(tiny_run, settings=tiny_run.settings.replace(dataset="folder"), scores=None)
     found = [folder]
@@ -444,12 +470,16 @@ def test_each_folder_of_photographs_has_its_outputs_and_its_report(picie, home, 
     places_ = [tmp_path / "one" / "my photos", tmp_path / "two" / "my photos"]
     names = [places.data_name("folder", place) for place in places_]
     assert len(set(names)) == 2
+    given = ("-p", "dataset=folder", "-p", "pretrained=false", "-p")
+    status, _, err = picie("run", "03", *given, f"data_root={places_[0]}")
+    assert (status, err.splitlines()[-1]) == (2, f"picie: data_root = {places_[0]}: there is no such folder")
     for place, name in zip(places_, names, strict=True):
-        _, out, _ = picie("run", "03", "-p", "dataset=folder", "-p", f"data_root={place}", "-p", "pretrained=false")
+        place.mkdir(parents=True)
+        _, out, _ = picie("run", "03", *given, f"data_root={place}")
         folder = home / "reports" / "local" / name
         assert out.splitlines()[:2] == [
             f"executed notebook: {folder / 'notebooks' / '03_picie.ipynb'}",
-            f"figures and tables: {folder}; on one page: picie report '{name}'",
+            f"figures and tables on this data: {folder}; on one page: picie report '{name}'",
         ]
         assert picie("report", name)[1] == f"report: {folder / 'index.html'}\n"
         assert pd.read_csv(folder / "tables" / "picie-scores.csv")["of"].tolist() == [str(place)]

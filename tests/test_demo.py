@@ -3,14 +3,19 @@
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from children import gone
+from children import gone, wait_for
 
 from picie_core import demo, execution
 from picie_core.execution import NotebookError
 from picie_core.grid import job
+
+ROOT = Path(__file__).parent.parent
 
 STUB = '''\
 """Instead of a notebook: takes a moment, or fails, dies or waits as the file NAME.does says."""
@@ -89,9 +94,10 @@ def test_every_notebook_is_executed_two_at_a_time_and_the_overview_when_the_rest
     assert (now, most) == (0, 2)
     assert {policy for *_, policy in noted} == {"passive"}  # two notebooks of two threads on two cores
     said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(f"{len(names)} notebooks, 2 at a time, ")
+    assert said[1].endswith(f": {local}")
     assert sum(line.endswith(" ...") for line in said) == len(names)
-    assert re.fullmatch(r"04_main_results: \d+ s", said[-1])
-    assert re.fullmatch(r"\w+: \d+ s; 1 to go", said[-3])
+    assert re.fullmatch(rf"04_main_results: \d+ s, {len(names)} of {len(names)} done", said[-1])
 
 
 @pytest.mark.parametrize("given", [{"workers": 1}, {}])
@@ -131,6 +137,42 @@ def test_the_first_failure_ends_the_others_and_names_the_notebook_to_open(stub, 
     *_, failed, last = capsys.readouterr().err.splitlines()
     assert failed == "01_data failed: ValueError: no"
     assert last.startswith("stopping: ")
+
+
+CALL = """
+import sys
+from picie_core import cli
+from picie_core.grid import job
+job.COMMAND = [sys.executable, sys.argv[1]]
+sys.argv = ["picie", "demo"]
+cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_all_and_leaves_nothing_half_written(stub, number, status):
+    for name in demo.LONGEST:
+        (stub / f"{name}.does").write_text("wait")
+    call = [sys.executable, "-c", CALL, str(stub / "stub.py")]
+    process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        wait_for(lambda: len(list(stub.rglob(".*.ipynb"))) == 2)
+        process.send_signal(number)
+        said = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
+    assert process.returncode == status
+    assert "stopping: each run keeps what its last epoch made; the same command goes on" in said.splitlines()
+    assert "Traceback" not in said
+    assert all(gone(int(pid)) for _, _, pid, _ in log(stub))
+    assert not list(stub.rglob(".*.ipynb"))
+
+
+def test_what_runs_is_told_now_and_then(stub, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "SIGN_OF_LIFE", 0.1)
+    demo.execute()
+    assert re.search(r"^running: 07_representation \(\d s\), 09_comus \(\d s\)$", capsys.readouterr().err, re.MULTILINE)
 
 
 def test_what_the_environment_says_of_threads_stays(stub, monkeypatch):

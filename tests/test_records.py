@@ -287,4 +287,5 @@ def test_the_digest_is_of_what_is_run_and_not_of_the_words():
         settings.replace(scored_split="train"),
     ]
     assert {records.digest(s) for s in same} == {records.digest(settings)}
+    other += [Settings(dataset="folder", data_root=place, pretrained=False) for place in ("/a/photos", "/b/photos")]
     assert len({records.digest(s) for s in [settings, *other]}) == 1 + len(other)

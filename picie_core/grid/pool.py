@@ -25,6 +25,9 @@ class Watch(Generic[Task]):
     def ended(self, task: Task, failure: Failure | None) -> None:
         """A task is over: why it failed, or None when it is done. What this raises ends all that runs."""
 
+    def waiting(self) -> None:
+        """Is called a few times a second while something runs."""
+
     def stopping(self) -> None:
         """What runs is about to be ended, which takes seconds, for Ctrl-C or an error."""
 
@@ -114,6 +117,7 @@ def work(
                 running[task] = (start(task, tasks[task], slot), slot)
                 watch.started(task)
             time.sleep(POLL_SECONDS)
+            watch.waiting()
             for task, (process, slot) in list(running.items()):
                 if process.running():
                     continue

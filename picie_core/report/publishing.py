@@ -18,8 +18,7 @@ class PublishError(WorkbookError, ValueError):
 
 
 def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
-    """Copy generated outputs into the committed `reports/figures` and `reports/tables`, as `<dataset>-<name>`; of a
-    folder of images without the folder's own name.
+    """Copy generated outputs into the committed `reports/figures` and `reports/tables`, as `<dataset>-<name>`.
 
     The list of runs is not copied over the committed one but added to it (`lists.merged`): runs of other machines, and
     of earlier calls, stay in it.
@@ -32,11 +31,13 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
         The files written.
 
     Raises:
-        PublishError: there is nothing that may be published, a named output does not exist, or a named figure shows
-            images of any data but scenes.
+        PublishError: they are of a folder of images; there is nothing that may be published, a named output does not
+            exist, or a named figure shows images of any data but scenes.
         ListError: one of the two lists of runs is none.
     """
     source = places.local_folder(dataset)
+    if dataset.startswith(places.FOLDER):
+        raise PublishError(f"committed reports are of data that others have too; what was made of yours is in {source}")
     made = outputs.generated(source)
     if not made:
         there = outputs.elsewhere(source)
@@ -58,8 +59,7 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
                 "these figures show images of data that are not ours to publish: "
                 + ", ".join(f"{file.name} (shows {figures.shows(file)})" for file in refused)
             )
-    prefix = "folder" if dataset.startswith(places.FOLDER) else dataset
-    targets = {file: places.reports_folder() / file.parent.name / f"{prefix}-{file.name}" for file in chosen}
+    targets = {file: places.reports_folder() / file.parent.name / f"{dataset}-{file.name}" for file in chosen}
     contents = {target: _content(file, target) for file, target in targets.items()}
     for target, content in contents.items():
         files.write(target, content)

@@ -71,8 +71,7 @@ def local(dataset: str, wanted: Collection[Key], page: Path) -> dict[Key, Entry]
     every: dict[Key, list[Run]] = {}
     for run in records.finished(places.runs_root()):
         every.setdefault((records.digest(run.settings), run.settings.seed), []).append(run)
-    own = {key: [run for run in runs if run.data_name == dataset] for key, runs in every.items()}
-    chosen = {key: own[key] or runs for key, runs in every.items() if own[key] or key in wanted}
+    chosen = {key: runs for key, runs in every.items() if runs[-1].data_name == dataset or key in wanted}
     rows = _rows(lists.every_run(runs[-1] for runs in chosen.values()).astype({"digest": str}))
     found = {}
     for key, values in rows.items():

@@ -174,7 +174,7 @@ def last_and_best(runs: Iterable[Run], metric: str = "mean_iou") -> pd.DataFrame
     for run in runs:
         table = selection.last_and_best(run.progress, metric)
         method = records.method_name(run.settings)
-        heads = (("dataset", run.settings.dataset), ("method", NAMES.get(method, method)), ("seed", run.settings.seed))
+        heads = (("dataset", run.data_name), ("method", NAMES.get(method, method)), ("seed", run.settings.seed))
         for place, (name, value) in enumerate(heads):
             table.insert(place, name, value)
         found.append(table)
@@ -196,7 +196,7 @@ def iou_by_class(runs: Iterable[Run]) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     scored = []
     runs = list(runs)
-    if len(found := sorted({run.settings.dataset for run in runs})) > 1:
+    if len(found := sorted({run.data_name for run in runs})) > 1:
         raise JoinError(f"the runs are of {len(found)} data sets, {', '.join(found)}: give those of one of them alone")
     for run in runs:
         if run.scores and run.classes:

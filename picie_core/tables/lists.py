@@ -34,7 +34,7 @@ def every_run(runs: Iterable[Run]) -> pd.DataFrame:
         s, scores = run.settings, run.scores
         rows.append(
             {
-                "dataset": s.dataset,
+                "dataset": run.data_name,
                 "method": NAMES.get(name := records.method_name(s), name),
                 "recipe": s.recipe,
                 "seed": s.seed,
@@ -115,7 +115,8 @@ def settings_of(table: pd.DataFrame) -> list[Settings]:
         start, *pairs = (part.partition("=") for part in str(given).split(" -p "))
         try:
             settings = Settings(**{name: parse(name, value) for name, _, value in pairs if name != "overrides"})
-            if (settings.dataset, settings.seed) != (dataset, int(seed)) or start[0] != "picie run 00":
+            known = "folder" if dataset.startswith(places.FOLDER) else dataset
+            if (settings.dataset, settings.seed) != (known, int(seed)) or start[0] != "picie run 00":
                 raise ValueError(f"that is no `picie run 00` of {dataset}, seed {seed}")
         except (SettingsError, ValueError) as error:
             raise ListError(f"the list's run {digest}, seed {seed}, has the command {given!r}: {error}") from error

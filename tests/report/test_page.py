@@ -224,7 +224,7 @@ def test_of_two_runs_of_one_seed_the_last_counts(made):
 
 
 def test_of_two_folders_of_photographs_each_report_has_its_own_runs(made, tmp_path):
-    """Their settings and so their digests are the same: only the place tells them apart."""
+    """Their settings are the same: only the place tells them apart."""
     from picie_core import records
     from picie_core.settings import Settings
 
@@ -233,10 +233,11 @@ def test_of_two_folders_of_photographs_each_report_has_its_own_runs(made, tmp_pa
         settings = Settings(dataset="folder", data_root=tmp_path / name, pretrained=False)
         shutil.copytree(all_of_them / "run-0", all_of_them / f"photos-{name}")
         (all_of_them / f"photos-{name}" / "settings.yaml").write_text(settings.to_yaml())
-    key = (records.digest(settings), 1)
     for name in ("one", "two"):
         found = runs.local(places.data_name("folder", tmp_path / name), set(), made.folder)
+        key = (records.digest(settings.replace(data_root=tmp_path / name)), 1)
         assert {known: entry.values["folder"] for known, entry in found.items()} == {key: f"photos-{name}"}
+        assert found[key].values["dataset"] == places.data_name("folder", tmp_path / name)
 
 
 def test_runs_of_other_data_that_a_table_names_are_there_too(made):

@@ -1,5 +1,7 @@
 """`publishing`: tables and curves go into the repository, photographs never do."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,11 +43,12 @@ def test_all_of_real_data_is_tables_and_curves(reports):
     assert [(file.name, shows) for file, shows in publishing.withheld("camvid")] == [("samples.png", "camvid")]
 
 
-def test_the_name_of_a_folder_of_photographs_is_not_published(reports, tmp_path):
-    name = places.data_name("folder", tmp_path / "us at home")
-    tables.save(pd.DataFrame({"of": [1]}), places.local_folder("folder", tmp_path / "us at home") / "tables", "scores")
-    publish(name)
-    assert committed(reports) == ["tables/folder-scores.csv"]
+def test_what_is_of_a_folder_of_photographs_is_not_published(reports, tmp_path):
+    folder = places.local_folder("folder", tmp_path / "us at home")
+    tables.save(pd.DataFrame({"of": [1]}), folder / "tables", "scores")
+    with pytest.raises(PublishError, match=f"what was made of yours is in {re.escape(str(folder))}"):
+        publish(folder.name)
+    assert committed(reports) == []
 
 
 @pytest.mark.parametrize("dataset", RENDERED)
