@@ -22,7 +22,6 @@ SHARING = {"OMP_WAIT_POLICY": "passive"}
 """A thread that waits lets others go on. Else a run beside another, on too few cores for both, takes several times as
 long."""
 
-
 SIGN_OF_LIFE = 30.0
 """Seconds after which what runs is told anew."""
 
@@ -106,7 +105,7 @@ def execute(workers: int | None = None) -> dict[str, Path]:
 
     lines = Lines(len(of))
     sys.stderr.write(
-        f"{len(of)} notebooks, {len(slots)} at a time, the longest first: 8 to 20 minutes on two cores\n"
+        f"{len(of)} notebooks, {len(slots)} at a time, the longest first: 8 to 22 minutes on two cores\n"
         f"what they make: {places.reports_folder() / 'local'}\n"
     )
     pool.work(made, slots, lines, start)

@@ -60,10 +60,6 @@ def local_folder(dataset: str, root: str | Path | None = None) -> Path:
     return reports_folder() / "local" / data_name(dataset, root)
 
 
-FOLDER = "folder-"
-"""How the names begin of the outputs on a folder of images."""
-
-
 def data_name(dataset: str, root: str | Path | None = None) -> str:
     """What the outputs on a data set are called: as the data set is.
 
@@ -73,7 +69,12 @@ def data_name(dataset: str, root: str | Path | None = None) -> str:
     if dataset != "folder" or root is None:
         return dataset
     place = Path(root).expanduser().resolve()
-    return f"{FOLDER}{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:4]}"
+    return f"folder-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:4]}"
+
+
+def dataset_of(name: str) -> str:
+    """The data set of a `data_name`."""
+    return "folder" if name.startswith("folder-") else name
 
 
 def as_environment() -> dict[str, str]:

@@ -120,8 +120,10 @@ def test_runs_and_prepared_data_can_lie_elsewhere(clone, tmp_path, monkeypatch, 
 def test_what_the_outputs_on_a_data_set_are_called(tmp_path, monkeypatch):
     assert places.data_name("camvid", tmp_path) == "camvid"
     assert places.data_name("folder") == "folder"
+    assert [places.dataset_of(name) for name in ("camvid", "folder")] == ["camvid", "folder"]
     name = places.data_name("folder", tmp_path / "photos")
     assert re.fullmatch(r"folder-photos-[0-9a-f]{4}", name)
+    assert places.dataset_of(name) == "folder"
     monkeypatch.chdir(tmp_path)
     assert places.data_name("folder", "photos/../photos/") == name  # the same place in other words
     assert places.data_name("folder", tmp_path / "more" / "photos") != name

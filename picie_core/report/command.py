@@ -23,6 +23,5 @@ def report(
     from picie_core.datasets import registry
     from picie_core.report import folder
 
-    if not dataset.startswith(places.FOLDER):
-        registry.find(dataset)  # a slip of the pen is answered with the nearest name
+    registry.find(places.dataset_of(dataset))  # a slip of the pen is answered with the nearest name
     typer.echo(f"report: {folder.committed() if committed else folder.local(dataset)}")

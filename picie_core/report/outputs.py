@@ -69,7 +69,7 @@ def local(dataset: str) -> list[Section]:
     folder = places.local_folder(dataset)
     files = _files(folder)
     if not files:
-        known = "folder" if dataset.startswith(places.FOLDER) else dataset
+        known = places.dataset_of(dataset)
         command = "picie demo" if dataset == "scenes" else f"picie run 03 -p dataset={known} -p data_root=DIR"
         there = elsewhere(folder)
         raise ReportError(f"nothing to report in {folder}: execute a notebook first, e.g. `{command}` ({there})")

@@ -36,7 +36,7 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
         ListError: one of the two lists of runs is none.
     """
     source = places.local_folder(dataset)
-    if dataset.startswith(places.FOLDER):
+    if places.dataset_of(dataset) != dataset:
         raise PublishError(f"committed reports are of data that others have too; what was made of yours is in {source}")
     made = outputs.generated(source)
     if not made:

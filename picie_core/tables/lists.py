@@ -115,8 +115,8 @@ def settings_of(table: pd.DataFrame) -> list[Settings]:
         start, *pairs = (part.partition("=") for part in str(given).split(" -p "))
         try:
             settings = Settings(**{name: parse(name, value) for name, _, value in pairs if name != "overrides"})
-            known = "folder" if dataset.startswith(places.FOLDER) else dataset
-            if (settings.dataset, settings.seed) != (known, int(seed)) or start[0] != "picie run 00":
+            named = (places.dataset_of(dataset), int(seed))
+            if (settings.dataset, settings.seed) != named or start[0] != "picie run 00":
                 raise ValueError(f"that is no `picie run 00` of {dataset}, seed {seed}")
         except (SettingsError, ValueError) as error:
             raise ListError(f"the list's run {digest}, seed {seed}, has the command {given!r}: {error}") from error

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 
 import pytest
 from children import gone, wait_for
@@ -53,10 +52,8 @@ def test_let_go_it_ends_what_is_below_it_and_itself():
 def test_one_that_does_not_mind_is_killed(monkeypatch):
     monkeypatch.setattr(tether, "GRACE_SECONDS", 0.2)
     process = started("import time; time.sleep(600)")
-    began = time.monotonic()
     process.stop()
     assert process._process.returncode == -signal.SIGKILL
-    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("times", [1, 2])
