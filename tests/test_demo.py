@@ -100,6 +100,13 @@ def test_every_notebook_is_executed_two_at_a_time_and_the_overview_when_the_rest
     assert re.fullmatch(rf"04_main_results: \d+ s, {len(names)} of {len(names)} done", said[-1])
 
 
+def test_the_order_in_which_notebooks_are_started_and_checked():
+    """`make test` takes it too."""
+    order = [file.stem for file in demo.order()]
+    assert sorted(order) == [file.stem for file in execution.numbered()]
+    assert (order[:2], order[-1]) == (list(demo.LONGEST), demo.OVERVIEW)
+
+
 @pytest.mark.parametrize("given", [{"workers": 1}, {}])
 def test_one_at_a_time_as_told_or_on_one_core(stub, monkeypatch, given):
     monkeypatch.setattr(demo, "cores", lambda: 1)
