@@ -172,7 +172,8 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
             papermill.execute_notebook(
                 str(notebook), str(attempt), parameters=injected, kernel_name="python3", language="python",
                 cwd=str(notebook.parent), start_timeout=START_SECONDS, progress_bar=not quiet,
-                extra_arguments=["--log-level=ERROR"],  # or the kernel warns of its unencrypted local sockets
+                # or the kernel warns of its unencrypted local sockets, and on Ctrl-C of one that is closed
+                extra_arguments=["--log-level=CRITICAL"],
             )  # fmt: skip
         attempt.replace(output)
         failed.unlink(missing_ok=True)  # of an earlier attempt

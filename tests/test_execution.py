@@ -374,6 +374,31 @@ def test_an_attempt_does_not_outlive_its_process(tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_ctrl_c_ends_picie_run_with_one_line_and_no_kernel(tmp_path):
+    mark = tmp_path / "kernel"
+    path = notebook(
+        tmp_path / "00_a.ipynb",
+        f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(60)",
+    )
+    call = [sys.executable, "-m", "picie_core", "run", str(path), "--output", str(tmp_path / "out" / "a.ipynb")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PICIE_HOME": str(tmp_path)}
+    process = subprocess.Popen(
+        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    try:
+        kernel = int(wait_for(lambda: mark.is_file() and mark.read_text()))
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all in its foreground
+        printed, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert printed == ""
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "stopped: each run keeps what its last epoch made; the same command goes on"
+    assert list((tmp_path / "out").iterdir()) == []
+    wait_for(lambda: gone(kernel), 20)
+
+
 # -- the notebook that every row of a grid is
 
 
