@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from picie_core import devices, draws, evaluation, files, places, provenance, records
+from picie_core import devices, draws, evaluation, files, places, records
 from picie_core.datasets import DATASETS, Prepared, prepare
 from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, Pass
@@ -20,7 +20,7 @@ from picie_core.metrics import score
 from picie_core.processes import launcher, lock, ranks
 from picie_core.records import Run
 from picie_core.settings import TAUGHT, Settings, SettingsError
-from picie_core.training import checkpoints, passes
+from picie_core.training import checkpoints, loading, passes
 from picie_core.training.feed import Feed
 from picie_core.training.progress import Progress
 from picie_core.training.restoring import clusters_of, restore
@@ -55,10 +55,11 @@ def run(settings: Settings) -> Run:
     train, val = splits(settings)
     folder = run_folder(settings, train, val)
     if not launcher.launched() and records.is_done(folder) and not settings.fresh:
-        return _loaded(folder)  # without a lock: the folder may be one that only others write
+        # without a lock: the folder may be one that only others write
+        return loading.load(folder, settings, val.classes)
     with nullcontext() if ranks.number() or launcher.launched() else lock.hold(folder):
         if ranks.agreed(records.is_done(folder) and not settings.fresh):
-            return _loaded(folder)
+            return loading.load(folder, settings, val.classes)
         if settings.devices == ranks.count():
             if settings.fresh and ranks.number() == 0:
                 checkpoints.discard(folder)
@@ -76,7 +77,7 @@ def run(settings: Settings) -> Run:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the run before has computed here, and the first rank is to have that memory
         launcher.launch(settings)
-        return _loaded(folder)
+        return loading.load(folder, settings, val.classes)
 
 
 def splits(settings: Settings) -> tuple[Prepared, Prepared]:
@@ -131,8 +132,7 @@ class _Loop:
         environment = devices.environment(self.device)
         self.commit = environment["commit"]  # of the code that runs: by the end the source tree may be at another
         if self.writes:
-            full = {"data_root": s.data_root.expanduser().resolve()} if s.data_root else {}  # read from anywhere
-            files.write(self.folder / "settings.yaml", s.replace(**full).to_yaml())
+            files.write(self.folder / "settings.yaml", loading.in_full(s).to_yaml())
             files.write_json(self.folder / "environment.json", environment)
         start = self._resume()
         scored = len(self.val) if self.scored else 0
@@ -266,14 +266,6 @@ class _Loop:
         self.rows, self.seconds = counters["rows"], counters["seconds"]
         log.info("%s: going on after %d of %d epochs", self.folder, counters["epochs_done"], self.epochs)
         return counters["epochs_done"]
-
-
-def _loaded(folder: Path) -> Run:
-    run, now = records.load(folder), provenance.commit()
-    made = run.result.get("commit")
-    note = "" if made == now else f", made by commit {made or 'unknown'} (now {now or 'unknown'})"
-    log.log(logging.WARNING if note else logging.INFO, "loaded the finished run %s%s", folder, note)
-    return run
 
 
 def _provenance(data: Prepared) -> dict[str, Any]:
