@@ -15,6 +15,8 @@ from picie_core.settings import Settings
 class Rgb(Method):
     """k-means on the colour of each pixel (normalised RGB), at the image's own size."""
 
+    coarsest = 1
+
     @classmethod
     def starts_from_imagenet(cls, settings: Settings) -> bool:
         """Never: there is no network."""
@@ -45,6 +47,7 @@ class Position(Rgb):
 class Random(Method):
     """A cluster drawn uniformly for each pixel."""
 
+    coarsest = 1
     passes_at_the_end = 0
 
     @classmethod

@@ -110,6 +110,9 @@ class Method(nn.Module):
     passes_at_the_end: int = 1
     """How many `closing_passes` yields, likewise; 0 where nothing is clustered at the end."""
 
+    coarsest: ClassVar[int] = 32
+    """Side in pixels of the coarsest cell: an image whose sides are its multiples is seen alike at every edge."""
+
     together: int = 1
     """How many clusterings of the same pixels are made at a time, and share `kmeans_memory`."""
 

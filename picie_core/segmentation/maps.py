@@ -25,8 +25,8 @@ def segment_image(method: Method, image: np.ndarray, short_side: int, device: to
     """The cluster of every pixel of one image.
 
     The network sees the whole image with its short side scaled to that of training. Sides are rounded to multiples of
-    4, a cell of the features, and continued by their edge to multiples of 32, the coarsest cell, so that all levels of
-    the pyramid lie over each other; the margin's logits are dropped, the rest upsampled bilinearly to the image's size.
+    4, a cell of the features, and continued by their edge to multiples of the coarsest cell, so that all levels of the
+    pyramid lie over each other; the margin's logits are dropped, the rest upsampled bilinearly to the image's size.
 
     Args:
         method: restored, in evaluation mode.
@@ -42,13 +42,15 @@ def segment_image(method: Method, image: np.ndarray, short_side: int, device: to
     down, across = (max(1, round(side * scale / 4)) for side in (height, width))  # cells of the features
     pixels = views.to_float(torch.from_numpy(np.array(image))[None].to(device))
     pixels = F.interpolate(pixels, size=(4 * down, 4 * across), mode="bilinear", antialias=True, align_corners=False)
-    pixels = F.pad(pixels, (0, -4 * across % 32, 0, -4 * down % 32), mode="replicate")
+    margin = (0, -4 * across % method.coarsest, 0, -4 * down % method.coarsest)
+    pixels = F.pad(pixels, margin, mode="replicate")
     logits = method.logits(views.normalise(pixels))["final"].float()
     cell = pixels.shape[-1] // logits.shape[-1]  # 4; 8 of DeepLabv3; 1 for methods that look at the pixels themselves
-    logits = logits[..., : math.ceil(4 * down / cell), : math.ceil(4 * across / cell)]
+    cells = 4 * down / cell, 4 * across / cell
+    logits = logits[..., : math.ceil(cells[0]), : math.ceil(cells[1])]
     clusters = np.empty((height, width), dtype=np.uint8 if logits.shape[1] <= 256 else np.uint16)
     for rows in _strips(height, width * logits.shape[1]):
-        clusters[rows] = _upsampled(logits, rows, height, width).argmax(dim=1)[0].cpu().numpy()
+        clusters[rows] = _upsampled(logits, rows, (height, width), cells).argmax(dim=1)[0].cpu().numpy()
     return clusters
 
 
@@ -58,15 +60,16 @@ def _strips(height: int, row: int) -> Iterator[slice]:
     return (slice(start, min(start + rows, height)) for start in range(0, height, rows))
 
 
-def _upsampled(logits: Tensor, rows: slice, height: int, width: int) -> Tensor:
-    """Some rows of logits (1, K, h, w) upsampled bilinearly (align_corners=False) to height x width."""
-    h = logits.shape[2]
-    place = ((torch.arange(rows.start, rows.stop, device=logits.device) + 0.5) * h / height - 0.5).clamp(0, h - 1)
-    upper = place.floor().long()
-    lower = (upper + 1).clamp(max=h - 1)
-    share = (place - upper)[:, None]
-    mixed = logits[:, :, upper] * (1 - share) + logits[:, :, lower] * share
-    return F.interpolate(mixed, size=(len(place), width), mode="bilinear", align_corners=False)
+def _upsampled(logits: Tensor, rows: slice, size: tuple[int, int], cells: tuple[float, float]) -> Tensor:
+    """Some rows of logits (1, K, h, w) upsampled bilinearly (align_corners=False) to `size`, height and width, over
+    which the first `cells` extend, down and across: where the last is the image's in part, a fraction of it."""
+    sides = ((rows, size[0], cells[0], logits.shape[2]), (slice(0, size[1]), size[1], cells[1], logits.shape[3]))
+    y, x = (
+        (torch.arange(part.start, part.stop, device=logits.device) + 0.5) * (2 * extent / side / count) - 1
+        for part, side, extent, count in sides
+    )
+    places = torch.stack(torch.broadcast_tensors(x, y[:, None]), dim=-1)[None]
+    return F.grid_sample(logits, places, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def overlay(image: np.ndarray, clusters: np.ndarray, palette: np.ndarray) -> np.ndarray:

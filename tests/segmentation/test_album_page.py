@@ -135,6 +135,8 @@ def test_more_than_256_clusters(tiny_run, tmp_path, monkeypatch):
     class Columns:
         """300 clusters, one for each column of cells."""
 
+        coarsest = 32
+
         def logits(self, images):
             columns = torch.arange(images.shape[-1] // 4).expand(images.shape[-2] // 4, -1)
             return {"final": torch.stack([-(columns - k).abs().float() for k in range(300)])[None]}

@@ -12,7 +12,9 @@ from photographs import picture
 from PIL import Image
 
 from picie_core import metrics, palettes, training
+from picie_core.methods import METHODS
 from picie_core.segmentation import maps
+from picie_core.settings import Settings
 
 K = 12  # of `tiny_run`
 
@@ -71,13 +73,15 @@ def test_strips_upsample_as_the_whole(h, w, height, width, strip, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maps, "STRIP", strip)
         slices = list(maps._strips(height, width * 3))
-    pieces = [maps._upsampled(logits, rows, height, width) for rows in slices]
+    pieces = [maps._upsampled(logits, rows, (height, width), (h, w)) for rows in slices]
     assert torch.allclose(torch.cat(pieces, dim=2), whole, atol=1e-5)
     assert all(piece.numel() <= max(strip, width * 3) for piece in pieces)
 
 
 class Stripes:
     """Twenty clusters, in stripes across the image."""
+
+    coarsest = 32
 
     def logits(self, images):
         height, width = images.shape[-2:]
@@ -115,6 +119,8 @@ def test_the_network_sees_whole_coarse_cells_and_the_margin_is_dropped(height, w
     seen = []
 
     class Spy:
+        coarsest = 32
+
         def logits(self, images):
             seen.append(tuple(images.shape[-2:]))
             columns = torch.arange(images.shape[-1] // 4).expand(images.shape[-2] // 4, -1)
@@ -126,3 +132,38 @@ def test_the_network_sees_whole_coarse_cells_and_the_margin_is_dropped(height, w
     assert clusters.shape == (height, width)
     assert clusters[0, -1] == cells - 1  # the last column is the image's, not the margin's
     assert clusters[0, 0] == 0
+
+
+class Ramp:
+    """Two clusters, the second right of a share of the image's width: features of some cell, of images that go on for
+    some pixels."""
+
+    def __init__(self, cell, share, across, coarsest=32):
+        self.cell, self.share, self.across, self.coarsest = cell, share, across, coarsest
+
+    def logits(self, images):
+        height, width = (side // self.cell for side in images.shape[-2:])
+        right = (torch.arange(width) + 0.5) * self.cell / self.across - self.share
+        return {"final": torch.stack([-right, right])[None, :, None].expand(-1, -1, height, -1)}
+
+
+@pytest.mark.parametrize("cell", [1, 4, 8])
+@pytest.mark.parametrize("width", [4000, 4032, 3990])
+def test_an_edge_lies_where_it_is_whatever_the_cell(cell, width):
+    """Of DeepLabv3's cells of 8 pixels the last may be the image's by half; maps were stretched by it, by 42 pixels."""
+    height, side = 300, 256
+    across = 4 * round(width * side / height / 4)
+    clusters = maps.segment_image(
+        Ramp(cell, 0.9, across), np.zeros((height, width, 3), np.uint8), side, torch.device("cpu")
+    )
+    assert abs(int(clusters[150].argmax()) - 0.9 * width) <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(400, 600), (300, 400), (135, 240)])
+def test_position_has_the_same_shares_in_any_photograph(height, width):
+    """Padded to cells that it does not have, half of the width lay at 0.56 of it."""
+    method = METHODS["position"](Settings(method="position", num_clusters=2, image_size=96), 0)
+    method.final_prototypes = torch.tensor([[0.25, 0.5], [0.75, 0.5]])
+    clusters = maps.segment_image(method, np.zeros((height, width, 3), np.uint8), 96, torch.device("cpu"))
+    assert abs(int(clusters[0].argmax()) - width / 2) <= 1
+    assert (clusters == clusters[0]).all()
