@@ -263,7 +263,11 @@ class Fields(BaseModel):
         "auto", "auto (cuda, else cpu), cpu, cuda, cuda:1", place=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$"
     )
     views_memory: int = knob(
-        1024, "MB for an epoch's views, kept from pass to pass as far as they fit", ge=0, place=True
+        1024,
+        "MB for an epoch's views, kept from pass to pass as far as they fit; made anew beside other images, a view may "
+        "differ in the last bit of a pixel in a million",
+        ge=0,
+        before=1024,
     )
     workers: int | None = knob(None, "threads that decode images in prepare; none: one a core", ge=1, place=True)
     runs_root: Path | None = knob(None, "where run folders lie; none: PICIE_RUNS, else reports/runs", place=True)

@@ -117,7 +117,8 @@ class Views:
     """The pictures of both views, epoch after epoch: made once where they can be kept, else whenever asked for.
 
     The passes of an epoch see the same views, and making one costs more than keeping it. As many are kept, of this
-    rank's images those with the lowest numbers, as `views_memory` holds; they lie where the images come from.
+    rank's images those with the lowest numbers, as `views_memory` holds; they lie where the images come from. The rest
+    are made again beside other images, which may turn the last bit of a pixel in a million (`photometry.blur`).
 
     Args:
         settings: `image_size`, `views_memory`, and what `first` and `second` need.

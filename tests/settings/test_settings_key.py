@@ -33,13 +33,13 @@ ADDED = {
     "comus_crop_size": 256, "comus_clustering": "spectral", "comus_neighbors": 30, "comus_components": None,
     "comus_restarts": 10, "comus_filtered": 0.2, "comus_iterations": 1, "comus_network": "deeplabv3",
     "comus_epochs": 10, "comus_later_epochs": 5, "comus_later_split": "train", "comus_learning_rate": 6e-5,
-    "kmeans_memory": 1024, "devices": 1, "sync_batchnorm": False,
+    "kmeans_memory": 1024, "views_memory": 1024, "devices": 1, "sync_batchnorm": False,
     "pretext": "none", "transfer_epochs": 10, "transfer_learning_rate": 1e-3, "transfer_normalized": False,
 }  # fmt: skip
 GIVEN = FIXED | ADDED
 PLACES = {
     "recipe", "scale", "dataset", "data_root", "weights_file", "device", "workers", "runs_root", "fresh",
-    "keep_checkpoint", "train_images", "val_images", "on_bad_image", "views_memory",
+    "keep_checkpoint", "train_images", "val_images", "on_bad_image",
     "comus_saliency_place", "comus_dino_place", "comus_backbone_place",
 }  # fmt: skip
 
@@ -73,7 +73,7 @@ def test_every_setting_either_counts_or_is_a_place():
     [
         {"data_root": "/another/disk"},
         {"device": "cuda:1"},
-        {"workers": 7, "views_memory": 0},
+        {"workers": 7},
         {"train_images": 12, "val_images": 5, "on_bad_image": "skip"},  # the fingerprint stands for them
         {"runs_root": "/elsewhere"},
         {"weights_file": "/weights/resnet18.pth"},
@@ -107,7 +107,7 @@ OTHER = {
     "comus_saliency": "dino", "comus_threshold": 0.5, "comus_scaling": "batch", "comus_smallest": 0.01,
     "comus_crop_size": 96, "comus_clustering": "kmeans", "comus_neighbors": 20, "comus_components": 4,
     "comus_restarts": 20, "comus_filtered": 0.3, "comus_iterations": 2, "comus_network": "fpn",
-    "kmeans_memory": 64, "devices": 2, "sync_batchnorm": True,
+    "kmeans_memory": 64, "views_memory": 64, "devices": 2, "sync_batchnorm": True,
     "comus_epochs": 5, "comus_later_epochs": 10, "comus_learning_rate": 1e-3,
 }  # fmt: skip
 
