@@ -29,8 +29,8 @@ class Feed:
     """The batches of a prepared split, as the device takes them.
 
     On a GPU: this rank's images and labels lie in its memory as uint8 where they take no more than half of what is
-    free; else a thread reads the next batches into pinned memory, from which they are copied while the GPU works. On a
-    CPU: memory maps, batch by batch.
+    free; else a thread reads the next batches into pinned memory while the GPU works, and the copies wait in its queue.
+    On a CPU: memory maps, batch by batch.
 
     Args:
         data: a prepared split.
