@@ -89,12 +89,8 @@ def run(
         raise RefusedError(f"data_root = {root}: there is no such folder")
     folder = execution.folder_of(file, injected)
     target = output or folder / "notebooks" / file.name
-    try:
-        with options.ended_in_order():
-            typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
-    except KeyboardInterrupt:
-        typer.echo("stopped: each run keeps what its last epoch made; the same command goes on", err=True)
-        raise typer.Exit(130) from None  # as shells have it
+    with options.ended_in_order("stopped: each run keeps what its last epoch made; the same command goes on"):
+        typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
     if any(folder.glob("figures/*")) or any(folder.glob("tables/*")):
         typer.echo(f"figures and tables on this data: {folder}; on one page: picie report {shlex.quote(folder.name)}")
     typer.echo(execution.last_words(target))

@@ -23,9 +23,13 @@ class RefusedError(WorkbookError):
 
 
 @contextmanager
-def ended_in_order() -> Iterator[None]:
+def ended_in_order(interrupted: str = "") -> Iterator[None]:
     """Inside, SIGTERM (of `kill`, or a scheduler) ends the command as Ctrl-C does, with what it started, and without
-    what it has half written; the exit status is 143."""
+    what it has half written; the exit status is 143.
+
+    Args:
+        interrupted: what Ctrl-C says, where what it ends does not.
+    """
 
     def end(number: int, _: object) -> None:
         raise SystemExit(128 + number)
@@ -33,6 +37,10 @@ def ended_in_order() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except KeyboardInterrupt:
+        if interrupted:
+            typer.echo(interrupted, err=True)
+        raise typer.Exit(130) from None  # as shells have it
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -71,15 +71,21 @@ def read_label(data: bytes) -> Image.Image:
     optimiser has packed them into 1, 2 or 4 bits.
 
     Raises:
-        Unusable: empty, damaged, lossy (JPEG) or a colour picture.
+        Unusable: empty, damaged, lossy (JPEG), a colour picture, or a TIFF that its EXIF orientation turns.
     """
     label = _open(data)
     try:
+        turn = label.getexif().get(0x0112, 1) if label.format == "TIFF" else 1
         label.load()
     except _DAMAGED as error:
         raise Unusable(f"does not decode ({error})") from error
     if label.format == "JPEG":
         raise Unusable("is a JPEG: lossy compression changes label ids; expected PNG")
+    if turn in range(2, 9):  # Pillow has turned it, as it does with no other format
+        raise Unusable(
+            f"is a TIFF with EXIF orientation {turn}, and labels are read as they are stored: save it as PNG, upright "
+            "as its image is when it is shown"
+        )
     if label.mode not in ("L", "P", "1", "I") and not label.mode.startswith("I;16"):
         raise Unusable(f"is a colour picture (mode {label.mode}); expected one channel of label ids")
     if label.mode == "L":

@@ -77,6 +77,23 @@ class Prepared:
             classes=ClassTable.from_dict(manifest["classes"]) if manifest["classes"] else None,
         )
 
+    def need_classes(self) -> int:
+        """How many classes its labels are of; 0 without labels.
+
+        Raises:
+            DataError: there are labels, and every pixel of them is void.
+        """
+        counts = self.manifest["frequencies"] or ()
+        classes = counts[:-1]  # the last is void
+        if counts and not any(entry["pixels"] for entry in classes):
+            raise DataError(
+                f"{self.manifest['dataset']}, split {self.manifest['split']}: every pixel of its {len(self)} labels is "
+                "void, which leaves nothing to learn or to score: look at the ids in the label files (data/README.md "
+                "says which are classes), or give more of its images or another split. Without label files a split is "
+                "clustered, and has no scores"
+            )
+        return len(classes)
+
     def verify(self) -> None:
         """Reads every array again and compares its SHA-256 with the manifest's.
 

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 15.0
 
+LOST_AT_MOST = 100
+"""How many workers a job may lose, as it runs or waits on them, before dask gives it up, on a scheduler of ours."""
+
 
 @contextmanager
 def connect(scheduler: str) -> Iterator["Client"]:
@@ -44,13 +47,21 @@ def connect(scheduler: str) -> Iterator["Client"]:
 @contextmanager
 def slurm(file: Path) -> Iterator["Client"]:
     """A client of workers that Slurm starts, as a YAML file says: the arguments of dask_jobqueue.SLURMCluster and
-    `jobs`, the number of Slurm jobs.
+    `jobs`, the number of Slurm jobs. Each is one worker, whose `cores` are its threads.
+
+    A Slurm job that ends, as by its walltime, is followed by another, about 15 seconds later. So a run may last for
+    many walltimes, of which each must be long enough for an epoch: it goes on from the last. Since every worker that
+    is lost counts against all the jobs that it had, begun or not, dask's own limit of 3 would fail healthy ones, and
+    there is `LOST_AT_MOST` (in the file: `scheduler_options: {allowed_failures: N}`), which still ends what brings
+    down its workers. A run whose own process dies is given up sooner, see `perform`. A Slurm job that ended before its
+    worker came, or that sbatch refused, is not followed by another: dask logs it and waits.
 
     Raises:
         GridError: the file is not right, or the extra `cluster` is not installed.
     """
     distributed = _distributed()
     try:
+        import dask.config
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
         raise GridError("grids on Slurm need dask-jobqueue: pip install -e '.[cluster]'") from error
@@ -62,14 +73,20 @@ def slurm(file: Path) -> Iterator["Client"]:
         raise GridError(
             f"{file}: expected arguments of dask_jobqueue.SLURMCluster: cores, memory, queue, walltime, ..."
         )
-    arguments: dict[str, Any] = {**given}
+    arguments: dict[str, Any] = {"processes": 1} | {**given}
     jobs = arguments.pop("jobs", 1)
+    if arguments["processes"] != 1:  # https://github.com/dask/distributed/issues/9102
+        raise GridError(
+            f"{file}: processes = {arguments['processes']}: expected 1, for dask does not replace workers of several "
+            "when their Slurm job ends: leave it out, and give cores, as many as a Slurm job is to run jobs at a time"
+        )
     try:
-        cluster = SLURMCluster(**arguments)
+        with dask.config.set({"distributed.scheduler.allowed-failures": LOST_AT_MOST}):
+            cluster = SLURMCluster(**arguments)
     except (TypeError, ValueError) as error:
         raise GridError(f"{file}: SLURMCluster refuses it: {error}") from error
     with cluster, distributed.Client(cluster) as client:
-        cluster.scale(jobs=jobs)
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # not `scale`, which replaces none that is lost
         yield client
 
 
@@ -78,8 +95,9 @@ def work(client: "Client", jobs: Mapping[Job, Path], watch: Watch[Job]) -> None:
 
     A worker's thread runs one job at a time; give workers as many threads as they are to run jobs, and one graphics
     card each (`CUDA_VISIBLE_DEVICES`). The workers see the same files under the same names as this machine. A job whose
-    worker died is run again elsewhere. When this function is left early, the jobs that run are ended; when this process
-    is killed, they run to their end, and are found done by the next call.
+    worker died is run again elsewhere, as often as the scheduler allows (`allowed-failures`: 3, or see `slurm`). When
+    this function is left early, the jobs that run are ended; when this process is killed, they run to their end, and
+    are found done by the next call.
     """
     from distributed import Event, as_completed
 

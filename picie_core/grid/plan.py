@@ -203,7 +203,8 @@ def prepare(grid: Grid) -> dict[Job, Path]:
 
     for job in grid.jobs():
         s = job.settings
-        data = (*(getattr(s, name) for name in DATA), s.method in TAUGHT)  # which refuses data without labels
+        taught = s.method in TAUGHT and s.num_clusters  # which refuses data without labels, or with more classes
+        data = (*(getattr(s, name) for name in DATA), taught)
         weights = (s.backbone, s.weights_file)
         try:
             folders[job] = run_folder(s, *once(data, lambda s=s: splits(s)))

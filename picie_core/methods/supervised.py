@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from picie_core import draws, losses, network, views
-from picie_core.classes import VOID
 from picie_core.devices.precision import raised
 from picie_core.methods.method import Batch, Method, Pass
 from picie_core.settings import Settings, SettingsError
@@ -65,16 +64,9 @@ class Supervised(Method):
         """The training loss of one batch, a scalar.
 
         Raises:
-            SettingsError: the set has no labels, or more classes than `num_clusters`.
+            SettingsError: the set has no labels.
         """
-        s = self.settings
         images, labels = self.lesson(epoch, batch)
-        strange = labels[(labels >= self.clusters("final")) & (labels != VOID)]
-        if len(strange):
-            raise SettingsError(
-                f"num_clusters = {s.num_clusters}: the labels have class {int(strange.max())}; supervised training "
-                "needs as many clusters as there are classes"
-            )
         logits = raised(self.classify(images))
         logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
         return losses.supervised_loss(logits, labels)

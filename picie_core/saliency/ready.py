@@ -100,6 +100,9 @@ class Ready(Saliency):
             try:
                 with Image.open(file) as image:
                     turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations that swap the sides
+                    if turned and image.format == "TIFF":
+                        image.load()  # by this at the latest, which depends on its version, Pillow turns a TIFF itself
+                        turned = False
                     found.add(image.size[::-1] if turned else image.size)
             except OSError:  # the preparation has said what is wrong with it
                 continue

@@ -84,7 +84,8 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
     """The prepared training split at `base_size` and the split that is scored at `image_size`.
 
     Raises:
-        SettingsError: the method is taught classes that the set has not.
+        SettingsError: the method is taught classes that the set has not, or more than it has clusters.
+        DataError: labels that are to be learned or scored, and every pixel of which is void.
     """
     s = settings
     for split in (s.learned_split, s.scored_split):
@@ -93,7 +94,14 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
     train = prepare(s.dataset, split=s.learned_split, size=s.base_size, limit=s.train_images, **common)
     if s.method in TAUGHT and train.labels is None:
         raise SettingsError(f"method = {s.method!r} needs labels, which {s.dataset} has not: choose another method")
-    return train, prepare(s.dataset, split=s.scored_split, size=s.image_size, limit=s.val_images, **common)
+    if s.method in TAUGHT and (classes := train.need_classes()) > s.num_clusters:
+        raise SettingsError(
+            f"num_clusters = {s.num_clusters}: method = {s.method!r} needs one for each of the {classes} classes of "
+            f"{s.dataset}: give num_clusters = {classes}"
+        )
+    val = prepare(s.dataset, split=s.scored_split, size=s.image_size, limit=s.val_images, **common)
+    val.need_classes()
+    return train, val
 
 
 def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:

@@ -178,6 +178,20 @@ def test_labels_that_are_none(data, reason):
         decoding.read_label(data)
 
 
+@pytest.mark.parametrize("orientation", [*range(1, 9), 0, 9])
+def test_a_tiff_label_that_would_be_turned_is_refused(orientation):
+    ids = np.arange(600, dtype=np.uint16).reshape(20, 30).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(ids), "TIFF", exif=exif)
+    if 2 <= orientation <= 8:
+        with pytest.raises(Unusable, match=f"a TIFF with EXIF orientation {orientation}, .*: save it as PNG, upright"):
+            decoding.read_label(data)
+    else:
+        assert (read_ids(data) == ids).all()
+    assert (read_ids(encoded(Image.fromarray(ids), exif=exif)) == ids).all()  # a PNG is not turned
+
+
 def test_to_classes_against_numpy():
     ids = np.array([[0, 90, 91], [181, 255, 148]], np.uint8)
     for label in (Image.fromarray(ids), Image.fromarray(ids.astype(np.int32))):

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 
+import psutil
 import pytest
 from children import gone, wait_for
 from grid_stubs import Leaves, Noted, starts
@@ -101,7 +103,12 @@ def test_nobody_answers(monkeypatch, address, why):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("a: [", "is not YAML"), ("- a", "expected arguments"), ("queue: x\nfarbe: red", "SLURMCluster refuses it")],
+    [
+        ("a: [", "is not YAML"),
+        ("- a", "expected arguments"),
+        ("queue: x\nfarbe: red", "SLURMCluster refuses it"),
+        ("cores: 4\nprocesses: 4", r"processes = 4: expected 1, .*: leave it out, and give cores"),
+    ],
 )
 def test_a_slurm_file_that_is_not_right(tmp_path, content, message):
     file = tmp_path / "slurm.yaml"
@@ -124,14 +131,16 @@ def test_a_slurm_file_becomes_slurm_jobs(tmp_path, monkeypatch):
             scripts.append(self.job_script())
 
         def scale(self, n=None, jobs=0, **_):
-            asked.append(jobs)
+            asked.append(n or jobs)
 
     monkeypatch.setattr(dask_jobqueue.slurm, "SLURMCluster", Watched)
     with cluster.slurm(file) as client:
         assert client.scheduler_info()["workers"] == {}
+        wait_for(lambda: asked, 20)
     assert asked[0] == 3  # closing scales down
     assert "#SBATCH -p gpu" in scripts[0]
     assert "#SBATCH -t 01:00:00" in scripts[0]
+    assert "--nthreads 2 " in scripts[0]  # one process
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
@@ -161,6 +170,46 @@ def test_a_killed_workers_job_is_done_by_another(scheduler, prepared, stub):
     assert killed
     assert len(starts(slow)) == 2
     assert records.is_done(slow)
+
+
+@pytest.mark.slow
+def test_a_slurm_job_that_ends_is_followed_by_another(prepared, stub, tmp_path, monkeypatch):
+    """As at its walltime, which takes the worker and its nanny. Slurm's jobs are processes here."""
+    import dask
+    import dask_jobqueue.local
+    import dask_jobqueue.slurm
+
+    monkeypatch.setattr(dask_jobqueue.slurm, "SLURMCluster", dask_jobqueue.local.LocalCluster)
+    preload = tmp_path / "preload.py"
+    preload.write_text(f"import sys\nfrom picie_core.grid import job\njob.COMMAND = [sys.executable, {str(stub)!r}]\n")
+    file = tmp_path / "slurm.yaml"
+    file.write_text(f"{{cores: 1, memory: 1GB, jobs: 1, worker_extra_args: [--preload, {preload}]}}")
+    folders = prepared(93, 100)  # one runs, one waits
+    slow = next(iter(folders.values()))
+    killed = []
+
+    class Kills(Noted):
+        def started(self, job):
+            super().started(job)
+            if not killed:
+                killed.append(int(wait_for(lambda: starts(slow), 20)[0].split()[0]))
+                (slow / "fast").touch()
+                end_the_worker(*killed)
+
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}), cluster.slurm(file) as client:
+        assert client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures) == cluster.LOST_AT_MOST
+        waits = threading.Thread(target=cluster.work, args=(client, folders, noted := Kills()), daemon=True)
+        waits.start()
+        waits.join(120)  # not for ever, as it would without another
+    assert noted.over == {93: None, 100: None}
+    assert len(starts(slow)) == 2
+
+
+def end_the_worker(stub):
+    """Kill all that belongs to the worker that started a stub."""
+    nanny = next(p for p in psutil.Process(stub).parents() if "distributed.cli.dask_worker" in p.cmdline())
+    for process in [*nanny.children(recursive=True), nanny]:
+        process.kill()
 
 
 def worker_of(client):

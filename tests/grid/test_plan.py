@@ -260,6 +260,15 @@ def test_a_row_that_needs_labels_is_refused_alone_where_there_are_none(grid_file
     ]
 
 
+def test_a_row_with_more_classes_than_clusters_is_refused_alone(grid_file):
+    taught = {"method": "supervised"}
+    rows = {name: taught | {"num_clusters": k} for name, k in (("a", 12), ("b", 11), ("c", 13))}
+    with pytest.raises(GridError) as caught:
+        plan.prepare(read(grid_file(rows)))
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line.startswith("- b: num_clusters = 11: ")
+
+
 def test_weights_that_are_not_there_are_told_once(grid_file, tmp_path):
     rows = {
         "a": {"pretrained": True},

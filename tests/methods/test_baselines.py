@@ -466,12 +466,10 @@ def test_a_batch_without_a_labelled_pixel_teaches_nothing():
     assert all((p.grad == 0).all() for p in method.parameters())
 
 
-def test_supervised_training_needs_labels_and_a_cluster_for_each_class():
+def test_supervised_training_needs_labels():
     method = build("supervised")
     with pytest.raises(SettingsError, match="needs labels, which this data set has not"):
         method.loss(0, Batch(IMAGES, np.arange(N)))
-    with pytest.raises(SettingsError, match=f"num_clusters = {K}: the labels have class {K + 1}"):
-        method.loss(0, Batch(IMAGES, np.arange(N), LABELS + 2))
 
 
 def test_it_learns_the_classes_in_their_own_numbers():

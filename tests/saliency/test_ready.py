@@ -87,6 +87,23 @@ def test_masks_that_do_not_fit(photographs, tmp_path):
     refused(["two.png"], r"two\.png: is not an image")
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["tif", "jpg", "png"])
+def test_a_mask_is_as_large_as_its_upright_image(tmp_path, suffix, orientation):
+    exif, (width, height) = Image.Exif(), (30, 20) if orientation < 5 else (20, 30)
+    exif[0x0112] = orientation
+    for folder in ("data", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "data" / f"x.{suffix}", exif=exif)
+    places = {"data_root": tmp_path / "data", "comus_saliency_place": tmp_path / "masks"}
+    built = saliency.build(settings(dataset="folder", comus_saliency="folder", **places))
+    (tmp_path / "masks" / "x.png").write_bytes(png(np.full((height, width), 255, np.uint8)))
+    assert (built(torch.zeros(1, 3, 20, 20), [f"x.{suffix}"]) == 255).all()
+    (tmp_path / "masks" / "x.png").write_bytes(png(np.zeros((width, height), np.uint8)))
+    with pytest.raises(DataError, match=f"{height} x {width} pixels, its image x.{suffix} is {width} x {height}"):
+        built(torch.zeros(1, 3, 20, 20), [f"x.{suffix}"])
+
+
 def test_without_the_images_a_warning_says_that_sizes_are_not_checked(photographs, tmp_path, caplog):
     saliency.build(photographs.replace(data_root=tmp_path / "gone"))(torch.zeros(1, 3, 30, 30), ["two.png"])
     assert "sizes of masks are not checked" in caplog.text

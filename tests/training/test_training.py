@@ -14,6 +14,7 @@ from tiny_runs import PROCESSES, outcome, run_together, shrink, spoil_training, 
 
 from picie_core import evaluation, metrics, network, places, provenance, records, training
 from picie_core.clustering import ClusteringError
+from picie_core.datasets.problems import DataError
 from picie_core.methods import alternating, picie
 from picie_core.settings import Settings, SettingsError, recipes
 from picie_core.training import DivergedError, checkpoints, restore, run
@@ -498,6 +499,47 @@ def test_deepclusters_own_classifier_is_scored_beside_the_fresh_clustering(tmp_p
 def test_what_learns_from_labels_refuses_a_set_without(tmp_path, changes, words):
     with pytest.raises(SettingsError, match=words):
         run(tiny(tmp_path / "runs", dataset="folder", data_root=photographs(tmp_path / "photos"), **changes))
+
+
+@pytest.mark.parametrize("method", ["supervised", "probe", "retraining"])
+def test_more_classes_than_clusters_are_refused_before_anything_is_trained(tmp_path, passes, method):
+    given = {"method": method, "num_clusters": 11} | ({} if method == "supervised" else {"pretext": "picie"})
+    words = f"num_clusters = 11: method = '{method}' needs one for each of the 12 classes of scenes: give num_clusters"
+    with pytest.raises(SettingsError, match=words):
+        run(tiny(tmp_path, **given))
+    assert passes == []
+    assert not list(tmp_path.iterdir())
+    assert run(tiny(tmp_path, method="rgb")).scores is not None  # what is taught no class may have fewer clusters
+
+
+@pytest.mark.parametrize(
+    ("void", "method", "refused"),
+    [("val", "picie", True), ("val", "probe", True), ("train", "probe", True), ("train", "rgb", False)],
+)
+def test_labels_that_are_void_alone_are_refused_before_anything_is_trained(tmp_path, passes, void, method, refused):
+    for split in ("train", "val"):
+        for kind in ("images", "labels"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        photographs(tmp_path / "images" / split / "a")
+        labels = np.full((40, 48), 255, np.uint8)
+        if split != void:
+            labels[:20], labels[20:] = 3, 5
+        (tmp_path / "labels" / split / "a").mkdir()
+        for i in range(6):
+            Image.fromarray(labels).save(tmp_path / "labels" / split / "a" / f"{i}.png")
+    given = {"dataset": "folder", "data_root": tmp_path, "method": method} | (
+        {"pretext": "picie", "transfer_epochs": 1} if method == "probe" else {}
+    )
+    settings = tiny(tmp_path / "runs", **given)
+    if not refused:
+        assert run(settings).scores is not None
+        return
+    with pytest.raises(DataError, match=f"folder, split {void}: every pixel of its . labels is void.*look at the ids"):
+        run(settings)
+    assert passes == []
+    shutil.rmtree(tmp_path / "labels" / void)  # as the error says
+    if void == "val":
+        assert run(settings).scores is None
 
 
 def test_a_restored_method_is_the_one_that_ran_though_the_tables_have_changed(tmp_path, monkeypatch):
