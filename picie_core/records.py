@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "digest", "metric", "value"]
 
 MACHINE = {
-    "data_root", "weights_file", "runs_root", "device", "workers", "views_memory", "fresh", "keep_checkpoint",
+    "data_root", "weights_file", "runs_root", "device", "workers", "fresh", "keep_checkpoint",
     "comus_saliency_place", "comus_dino_place", "comus_backbone_place",
 }  # fmt: skip
 """Settings that say where a run is made, and nothing about what it is."""
@@ -203,11 +203,12 @@ def explicit(settings: Settings) -> str:
 def digest(settings: Settings) -> str:
     """What the runs of one configuration share, whatever words it was given in: 12 hexadecimal digits.
 
-    Of every resolved value but the seed, `recipe` and `scale` (which stand for values), `MACHINE` and `threads` (which,
-    as the device, may change the last bits), and of the same of the run before a transfer; a field added later does not
-    change it (`Settings.without`). Of which folder of images it is (`places.data_name`), where that is the data set.
+    Of every resolved value but the seed, `recipe` and `scale` (which stand for values), `MACHINE`, `threads` and
+    `views_memory` (which, as the device, may change the last bits), and of the same of the run before a transfer; a
+    field added later does not change it (`Settings.without`). Of which folder of images it is (`places.data_name`),
+    where that is the data set.
     """
-    values = settings.without(MACHINE | {"seed", "recipe", "scale", "threads"})
+    values = settings.without(MACHINE | {"seed", "recipe", "scale", "threads", "views_memory"})
     if (data := data_name(settings.dataset, settings.data_root)) != settings.dataset:
         values |= {"data": data}
     if settings.previous:

@@ -83,9 +83,8 @@ class Prepared:
         Raises:
             DataError: there are labels, and every pixel of them is void.
         """
-        counts = self.manifest["frequencies"] or ()
-        classes = counts[:-1]  # the last is void
-        if counts and not any(entry["pixels"] for entry in classes):
+        classes = (self.manifest["frequencies"] or [])[:-1]  # the last is void
+        if classes and not any(entry["pixels"] for entry in classes):
             raise DataError(
                 f"{self.manifest['dataset']}, split {self.manifest['split']}: every pixel of its {len(self)} labels is "
                 "void, which leaves nothing to learn or to score: look at the ids in the label files (data/README.md "

@@ -74,7 +74,8 @@ def slurm(file: Path) -> Iterator["Client"]:
             f"{file}: expected arguments of dask_jobqueue.SLURMCluster: cores, memory, queue, walltime, ..."
         )
     arguments: dict[str, Any] = {"processes": 1} | {**given}
-    jobs = arguments.pop("jobs", 1)
+    if not isinstance(jobs := arguments.pop("jobs", 1), int) or jobs < 1:
+        raise GridError(f"{file}: jobs = {jobs!r}: expected how many Slurm jobs are to work, 1 or more")
     if arguments["processes"] != 1:  # https://github.com/dask/distributed/issues/9102
         raise GridError(
             f"{file}: processes = {arguments['processes']}: expected 1, for dask does not replace workers of several "

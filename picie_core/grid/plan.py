@@ -188,6 +188,7 @@ def prepare(grid: Grid) -> dict[Job, Path]:
         GridError: data or weights that are not there, all of them at once.
     """
     folders: dict[Job, Path] = {}
+    rows: dict[Path, str] = {}
     found: dict[tuple[Any, ...], Any] = {}  # or the error
     problems: dict[str, list[str]] = {}
 
@@ -207,7 +208,9 @@ def prepare(grid: Grid) -> dict[Job, Path]:
         data = (*(getattr(s, name) for name in DATA), taught)
         weights = (s.backbone, s.weights_file)
         try:
-            folders[job] = run_folder(s, *once(data, lambda s=s: splits(s)))
+            folder = folders[job] = run_folder(s, *once(data, lambda s=s: splits(s)))
+            if (other := rows.setdefault(folder, job.row)) != job.row:
+                raise SettingsError(f"on these data the same run as row {other!r}")
             if any(METHODS[each.method].starts_from_imagenet(each) for each in (s, *s.earlier)):
                 once(weights, lambda weights=weights: bool(network.imagenet_weights(*weights)))
         except (DataError, SettingsError, OSError) as error:

@@ -107,6 +107,8 @@ def test_nobody_answers(monkeypatch, address, why):
         ("a: [", "is not YAML"),
         ("- a", "expected arguments"),
         ("queue: x\nfarbe: red", "SLURMCluster refuses it"),
+        ("jobs: 0", r"jobs = 0: expected how many Slurm jobs are to work, 1 or more"),
+        ("jobs: many", r"jobs = 'many': expected"),
         ("cores: 4\nprocesses: 4", r"processes = 4: expected 1, .*: leave it out, and give cores"),
     ],
 )

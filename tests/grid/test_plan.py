@@ -269,6 +269,19 @@ def test_a_row_with_more_classes_than_clusters_is_refused_alone(grid_file):
     assert line.startswith("- b: num_clusters = 11: ")
 
 
+def test_rows_that_are_one_run_on_these_data_are_refused(grid_file, tmp_path):
+    """A run goes by the settings of one: the other row would stay without a score."""
+    (tmp_path / "photos").mkdir()
+    for grey in (50, 100, 150, 200):
+        Image.new("RGB", (48, 40), (grey, grey, grey)).save(tmp_path / "photos" / f"{grey}.png")
+    given = {"dataset": "folder", "data_root": tmp_path / "photos"}
+    rows = {"a": {"train_images": 50}, "b": {"train_images": None}, "c": {"train_images": 2}}
+    with pytest.raises(GridError) as caught:
+        plan.prepare(read(grid_file(rows), given))
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line == "- b: on these data the same run as row 'a'"
+
+
 def test_weights_that_are_not_there_are_told_once(grid_file, tmp_path):
     rows = {
         "a": {"pretrained": True},

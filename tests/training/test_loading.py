@@ -1,12 +1,17 @@
 """A finished run goes by the settings that it is asked for, and by the classes as they are now."""
 
+import os
+import tempfile
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tiny_runs import shrink, tiny
 
-from picie_core import files, records
+from picie_core import records, training
 from picie_core.grid import command, plan, rows
+from picie_core.settings import Settings
 from picie_core.training import loading, run
 
 
@@ -32,6 +37,10 @@ def photographs(tmp_path):
 def asked(tmp_path, root, **changes):
     given = {"dataset": "folder", "data_root": root, "train_images": None, "val_images": None, "method": "rgb"}
     return tiny(tmp_path / "runs", **(given | changes))
+
+
+def read_only(*_args, **_kwargs):
+    raise PermissionError(13, "Permission denied")
 
 
 def row_of(settings, tmp_path):
@@ -79,17 +88,45 @@ def test_a_corrected_class_is_in_the_record(tmp_path, photographs):
 def test_runs_that_only_others_write_are_loaded_as_they_are(tmp_path, photographs, monkeypatch, caplog):
     made = run(asked(tmp_path, photographs))
 
-    def read_only(file, _text):
-        raise PermissionError(13, "Permission denied", str(file))
+    (photographs / "classes.csv").write_text("id,name,kind\n0,vehicle,thing\n1,road,stuff\n")
+    settings = asked(tmp_path, photographs, train_images=50)
+    classes = training.splits(settings)[1].classes
+    monkeypatch.setattr(tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(os, "utime", read_only)
+    again = loading.load(made.folder, settings, classes)
+    assert again.settings == made.settings == records.load(made.folder).settings
+    assert again.classes.names == ("vehicle", "road")
+    assert [r.getMessage().rsplit(": ", 1)[1] for r in caplog.records] == [
+        "tables do not show it for these settings", "its classes keep their older names",
+    ]  # fmt: skip
 
-    monkeypatch.setattr(files, "write", read_only)
-    assert run(asked(tmp_path, photographs, train_images=50)).settings == made.settings
-    assert "tables may not show this run" in caplog.text
+
+def test_where_a_named_data_set_lies_matters_to_no_table(tmp_path, monkeypatch, caplog):
+    made = run(tiny(tmp_path, method="rgb", data_root=tmp_path / "a"))
+    settings = tiny(tmp_path, method="rgb", data_root=tmp_path / "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkstemp", read_only)
+        assert run(settings).settings.data_root == tmp_path / "a"
+    assert caplog.records == []
+    again = run(settings)
+    assert (again.folder, again.settings.data_root) == (made.folder, tmp_path / "b")
+
+
+def test_only_what_was_asked_for_otherwise_is_written(tmp_path, photographs):
+    """The rest of the record says how the run was made."""
+    made = run(asked(tmp_path, photographs, recipe="paper", scale="small"))
+    before = yaml.safe_load((made.folder / "settings.yaml").read_text())
+    given = {name: value for name, value in made.settings.values().items() if name not in ("recipe", "scale")}
+    again = run(Settings(**given | {"train_images": 50, "workers": 1, "device": "cpu"}))
+    assert again.folder == made.folder
+    after = yaml.safe_load((made.folder / "settings.yaml").read_text())
+    assert after["settings"] == before["settings"] | {"train_images": 50}
+    assert after["sources"] == before["sources"] | {"train_images": "explicit"}
 
 
 def test_what_is_asked_for_alike_is_not_written(tmp_path, photographs, monkeypatch):
     run(asked(tmp_path, photographs))
-    monkeypatch.setattr(files, "write", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr(tempfile, "mkstemp", lambda **_: pytest.fail("written"))
     monkeypatch.chdir(photographs.parent)
     run(asked(tmp_path, "photos", workers=1))
 
