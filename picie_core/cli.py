@@ -89,7 +89,7 @@ def run(
         raise RefusedError(f"data_root = {root}: there is no such folder")
     folder = execution.folder_of(file, injected)
     target = output or folder / "notebooks" / file.name
-    again = "without fresh=true the same command" if given.get("fresh") else "the same command"
+    again = "without fresh=true the same command" if overrides.get("fresh") else "the same command"
     with options.ended_in_order(f"stopped: each run keeps what its last epoch made; {again} goes on"):
         typer.echo(f"executed notebook: {execution.execute(file, given, target)}")
     if any(folder.glob("figures/*")) or any(folder.glob("tables/*")):

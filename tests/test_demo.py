@@ -179,7 +179,9 @@ def test_a_signal_ends_all_and_leaves_nothing_half_written(stub, number, status)
 def test_what_runs_is_told_now_and_then(stub, monkeypatch, capsys):
     monkeypatch.setattr(demo, "SIGN_OF_LIFE", 0.1)
     demo.execute()
-    assert re.search(r"^running: 07_representation \(\d s\), 09_comus \(\d s\)$", capsys.readouterr().err, re.MULTILINE)
+    assert re.search(
+        r"^running: 07_representation \(\d+ s\), 09_comus \(\d+ s\)$", capsys.readouterr().err, re.MULTILINE
+    )
 
 
 def test_what_the_environment_says_of_threads_stays(stub, monkeypatch):

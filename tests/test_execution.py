@@ -374,13 +374,22 @@ def test_an_attempt_does_not_outlive_its_process(tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_ctrl_c_ends_picie_run_with_one_line_and_no_kernel(tmp_path):
+@pytest.mark.parametrize(
+    ("given", "again"),
+    [
+        ((), "the same command"),
+        (("-p", "fresh=false"), "the same command"),
+        (("-p", "fresh=true"), "without fresh=true the same command"),
+    ],
+)
+@pytest.mark.slow
+def test_ctrl_c_ends_picie_run_with_one_line_and_no_kernel(tmp_path, given, again):
     mark = tmp_path / "kernel"
     path = notebook(
         tmp_path / "00_a.ipynb",
         f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(60)",
     )
-    call = [sys.executable, "-m", "picie_core", "run", str(path), "--output", str(tmp_path / "out" / "a.ipynb")]
+    call = [sys.executable, "-m", "picie_core", "run", str(path), "--output", str(tmp_path / "out" / "a.ipynb"), *given]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PICIE_HOME": str(tmp_path)}
     process = subprocess.Popen(
         call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
@@ -394,7 +403,7 @@ def test_ctrl_c_ends_picie_run_with_one_line_and_no_kernel(tmp_path):
     assert process.returncode == 130
     assert printed == ""
     assert "Traceback" not in said
-    assert said.splitlines()[-1] == "stopped: each run keeps what its last epoch made; the same command goes on"
+    assert said.splitlines()[-1] == f"stopped: each run keeps what its last epoch made; {again} goes on"
     assert list((tmp_path / "out").iterdir()) == []
     wait_for(lambda: gone(kernel), 20)
 

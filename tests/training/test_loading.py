@@ -87,7 +87,6 @@ def test_a_corrected_class_is_in_the_record(tmp_path, photographs):
 
 def test_runs_that_only_others_write_are_loaded_as_they_are(tmp_path, photographs, monkeypatch, caplog):
     made = run(asked(tmp_path, photographs))
-
     (photographs / "classes.csv").write_text("id,name,kind\n0,vehicle,thing\n1,road,stuff\n")
     settings = asked(tmp_path, photographs, train_images=50)
     classes = training.splits(settings)[1].classes
