@@ -67,9 +67,9 @@ def run(
 
     \b
     picie run 03                                          on the embedded scenes
-    picie run 03 -p dataset=camvid -p data_root=~/data/CamVid -p pretrained=false
+    picie run 03 -p overrides={} -p dataset=camvid -p data_root=~/data/CamVid -p pretrained=false
     picie run 03 -p num_overclusters=100 -p seed=2        PiCIE+H
-    picie run 00 -p method=untrained -p epochs=4          the rest of the notebook's small sizes stay
+    picie run 00 -p method=untrained -p epochs=4          the rest of the notebook's overrides stay
     picie run 00 -p method=untrained -p overrides={}      none of them does
     """
     from picie_core import execution
@@ -144,18 +144,16 @@ def demo(
     picie demo                  8 to 22 minutes on 2 cores, no data, no GPU
     picie demo --workers 1      one notebook after the other: less memory, more time
     """
-    from picie_core import demo, files, records, tables
+    from picie_core import demo, execution, files, records, tables
     from picie_core.report import folder as report_folder
     from picie_core.report import outputs
-    from picie_core.settings import Settings
     from picie_core.tables import lists
 
     with options.ended_in_order():
         folders = demo.execute(workers)
-    main = tables.of_settings(tables.results(), Settings())
-    typer.echo(
-        "\n" + tables.as_text(tables.over_seeds(main)) + "(of the scenes at their full size; `picie results` has all)"
-    )
+    main = execution.settings_of(execution.parameters_of(execution.find(demo.MAIN)))
+    table = tables.over_seeds(tables.of_settings(tables.results(), main))
+    typer.echo(f"\n{tables.as_text(table)}(the runs of {demo.MAIN}; `picie results` has all)")
     for dataset, folder in folders.items():
         runs = [run for run in records.finished(places.runs_root()) if run.data_name == dataset]
         files.write(folder / "tables" / outputs.RUNS, lists.every_run(runs).to_csv(index=False))

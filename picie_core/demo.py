@@ -13,6 +13,9 @@ from picie_core.processes import cores
 OVERVIEW = "04_main_results"
 """Shows the runs that others make, so that it is executed when they are there."""
 
+MAIN = "03_picie"
+"""Whose runs are shown in the end."""
+
 LONGEST = ("07_representation", "09_comus")
 """Start first, so that in the end no core waits for them."""
 

@@ -80,6 +80,16 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     return own
 
 
+def settings_of(parameters: Mapping[str, Any]) -> Settings:
+    """The settings that a notebook's parameters make: those that are settings themselves, and its `overrides`.
+
+    Raises:
+        SettingsError: a value that is not allowed, or values that do not go together.
+    """
+    named = {name: value for name, value in parameters.items() if name in Settings.model_fields}
+    return Settings(**(named | dict(parameters.get("overrides", {}))))
+
+
 def folder_of(notebook: Path, injected: Mapping[str, Any]) -> Path:
     """Where a notebook's outputs lie (`places.local_folder`): by the injected data set and root, else its own.
 
@@ -133,8 +143,9 @@ def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         raise SettingsError("\n".join(problems))
     if injected or extra:
         overrides = injected.get("overrides", own.get("overrides", {})) | extra
-        together = {name: value for name, value in (own | injected).items() if name in Settings.model_fields}
-        Settings(**(together | overrides))  # what does not go together is found before a kernel starts
+        settings_of(
+            own | injected | {"overrides": overrides}
+        )  # what does not go together is found before a kernel starts
         injected |= {"overrides": overrides} if overrides or "overrides" in injected else {}
     return injected
 

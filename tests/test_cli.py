@@ -516,7 +516,8 @@ def test_demo_ends_with_the_table_and_a_report_of_each_data_set(picie, home, tin
     monkeypatch.setattr(demo, "execute", execute)
     monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
     mine = tables.results(tiny_run.folder.parent)
-    main, other = records.digest(Settings()), {"digest": "another", "method": "iic"}  # a small run of a notebook
+    own = execution.parameters_of(home / "notebooks" / "03_picie.ipynb")["overrides"]
+    main, other = records.digest(Settings(**own)), {"digest": "another", "method": "iic"}  # a small run of a notebook
     monkeypatch.setattr(tables, "results", lambda: pd.concat([mine.assign(digest=main), mine.assign(**other)]))
     status, out, _ = picie("demo", "--workers", "3")
     assert (status, asked) == (0, [3])

@@ -13,8 +13,8 @@ import pytest
 from children import gone, wait_for
 
 from picie_core import execution
-from picie_core.execution import NotebookError, execute, find, parameters_of, route
-from picie_core.settings import SettingsError
+from picie_core.execution import NotebookError, execute, find, parameters_of, route, settings_of
+from picie_core.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parent.parent
 PARAMETERS = """\
@@ -127,6 +127,11 @@ def test_parameters_are_literals(tmp_path, source):
 
 
 # -- the way of a value
+
+
+def test_the_settings_of_a_notebook_are_those_of_its_parameters_and_its_overrides(small):
+    given = {"dataset": "scenes", "data_root": None, "seed": 3, "image_size": 64, "train_images": 48}
+    assert settings_of(parameters_of(small) | {"seed": 3}) == Settings(**given)
 
 
 def test_nothing_given_is_nothing_injected(small):

@@ -70,7 +70,11 @@ def local(dataset: str) -> list[Section]:
     files = _files(folder)
     if not files:
         known = places.dataset_of(dataset)
-        command = "picie demo" if dataset == "scenes" else f"picie run 03 -p dataset={known} -p data_root=DIR"
+        command = (
+            "picie demo"
+            if dataset == "scenes"
+            else f"picie run 03 -p overrides={{}} -p dataset={known} -p data_root=DIR"
+        )
         there = elsewhere(folder)
         raise ReportError(f"nothing to report in {folder}: execute a notebook first, e.g. `{command}` ({there})")
     return _sections((file, dataset, file.name) for file in files)

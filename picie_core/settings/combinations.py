@@ -23,7 +23,9 @@ def problems(s: Any) -> list[str]:
     if s.classifier == "parametric" and s.num_overclusters:
         found.append("classifier = 'parametric' has no overclustering: give num_overclusters = 0")
     if s.sobel and s.pretrained:
-        found.append("sobel = True: ImageNet's weights take 3 channels and not 5; give pretrained = False")
+        found.append(
+            "sobel = True: ImageNet's weights take 3 channels and not 5; give sobel = False, or pretrained = False"
+        )
     trained = s.method if s.pretext == "none" else s.pretext
     if s.trunk != "fpn" and trained != "iic":
         found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {trained!r} needs trunk = 'fpn'")

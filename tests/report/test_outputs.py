@@ -98,9 +98,11 @@ def test_committed_outputs_of_a_notebook_stand_data_set_by_data_set(reports):
 
 
 def test_nothing_to_report_says_what_to_do(reports, made):
-    with pytest.raises(ReportError, match=r"camvid: execute a notebook .*`picie run 03 -p dataset=camvid .*on scenes"):
+    with pytest.raises(
+        ReportError, match=r"camvid: execute a notebook .*`picie run 03 -p overrides=\{\} -p dataset=camvid .*on scenes"
+    ):
         outputs.local("camvid")
-    with pytest.raises(ReportError, match=r"`picie run 03 -p dataset=folder -p data_root=DIR`"):
+    with pytest.raises(ReportError, match=r"`picie run 03 -p overrides=\{\} -p dataset=folder -p data_root=DIR`"):
         outputs.local("folder-a-0123")
     with pytest.raises(ReportError, match=r"publish outputs first, e\.g\. `picie publish scenes`"):
         outputs.committed()

@@ -203,7 +203,7 @@ def test_frozen():
         ({"hue": 9, "seed": -1}, ["hue = 9", "seed = -1"]),  # all of them at once
         ({"method": "deepcluster", "training_clusters": 11, "dataset": "camvid"}, ["training_clusters = 11", "or 0"]),
         ({"method": "comus", "num_clusters": 255}, ["num_clusters = 255", "at most 254"]),
-        ({"sobel": True, "pretrained": True}, ["sobel = True", "pretrained = False"]),
+        ({"sobel": True, "pretrained": True}, ["sobel = True", "sobel = False", "pretrained = False"]),
         ({"method": "picie", "trunk": "res12"}, ["trunk = 'res12'", "method = 'iic'"]),
         ({"method": "iic", "image_size": 32}, ["iic_displacement = 10", "8 x 8", "at most 7"]),
         ({"method": "iic", "iic_loss_size": 9}, ["iic_displacement = 10", "9 x 9", "at most 8"]),
