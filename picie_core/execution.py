@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -143,9 +144,17 @@ def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         raise SettingsError("\n".join(problems))
     if injected or extra:
         overrides = injected.get("overrides", own.get("overrides", {})) | extra
-        settings_of(
-            own | injected | {"overrides": overrides}
-        )  # what does not go together is found before a kernel starts
+        # What does not go together is found before a kernel starts.
+        try:
+            settings_of(own | injected | {"overrides": overrides})
+        except SettingsError as error:
+            its_own = [] if "overrides" in injected else [name for name in overrides if name not in extra]
+            stay = [name for name in its_own if re.search(rf"\b{name} = ", str(error))]
+            if not stay:
+                raise
+            raise SettingsError(
+                f"{error}\n{notebook.stem} sets {', '.join(stay)} itself: -p overrides={{}} drops what it sets"
+            ) from None
         injected |= {"overrides": overrides} if overrides or "overrides" in injected else {}
     return injected
 

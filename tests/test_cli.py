@@ -518,11 +518,15 @@ def test_demo_ends_with_the_table_and_a_report_of_each_data_set(picie, home, tin
     mine = tables.results(tiny_run.folder.parent)
     own = execution.parameters_of(home / "notebooks" / "03_picie.ipynb")["overrides"]
     main, other = records.digest(Settings(**own)), {"digest": "another", "method": "iic"}  # a small run of a notebook
-    monkeypatch.setattr(tables, "results", lambda: pd.concat([mine.assign(digest=main), mine.assign(**other)]))
+    defaults = {"digest": records.digest(Settings()), "method": "supervised"}
+    found = [mine.assign(digest=main), mine.assign(**other), mine.assign(**defaults)]
+    monkeypatch.setattr(tables, "results", lambda: pd.concat(found))
     status, out, _ = picie("demo", "--workers", "3")
     assert (status, asked) == (0, [3])
     assert f"{tiny_run.scores.mean_iou:.1f}" in out
     assert "IIC" not in out
+    assert "supervised" not in out
+    assert "(the runs of 03_picie; `picie results` has all)" in out
     assert out.splitlines()[-4:] == [
         f"scenes, notebooks, figures and tables: {folder}", f"report: {folder / 'index.html'}",
         f"closeups, notebooks, figures and tables: {closeups}", f"report: {closeups / 'index.html'}",

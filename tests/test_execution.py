@@ -233,6 +233,16 @@ def test_what_does_not_go_together_is_refused_before_a_kernel_starts(small, monk
     assert not (tmp_path / "out").exists()
 
 
+def test_a_refused_value_that_is_the_notebooks_own_is_said_to_be(small):
+    hint = r"\n00_small sets image_size itself: -p overrides=\{\} drops what it sets"
+    with pytest.raises(SettingsError, match=hint):
+        route(small, {"base_size": "32"})
+    for given in ({"base_size": "32", "image_size": "64"}, {"base_size": "32", "overrides": "{'image_size': 64}"}):
+        with pytest.raises(SettingsError, match="image_size = 64") as refused:
+            route(small, given)
+        assert "itself" not in str(refused.value)
+
+
 def test_a_notebook_without_overrides_takes_its_own_parameters_alone(tmp_path):
     plain = notebook(tmp_path / "a.ipynb", parameters="seed = 1\ndataset = 'scenes'")
     assert route(plain, {"seed": "2"}) == {"seed": 2}
