@@ -15,7 +15,7 @@ from picie_core.processes import lock
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 PROCESSES = multiprocessing.get_context("spawn")
-TIMES = {"STALE_SECONDS": 1.0, "BEAT_SECONDS": 0.1, "POLL_SECONDS": 0.02}
+TIMES = {"STALE_SECONDS": 2.0, "BEAT_SECONDS": 0.1, "POLL_SECONDS": 0.02}
 
 
 @pytest.fixture(autouse=True)
@@ -51,15 +51,15 @@ class Waiter(threading.Thread):
 
 def hold_and_write(folder, log, name, host=None):
     """Three lines from within the lock."""
-    with held_on(folder, host):
+    with held_on(folder, host, TIMES):
         for number in range(3):
             with log.open("a") as stream:
                 stream.write(f"{name} {number}\n")
             time.sleep(0.05)
 
 
-def hold_for_ever(folder, ready, host=None, deaf=False):
-    with held_on(folder, host):
+def hold_for_ever(folder, ready, host, deaf, times):
+    with held_on(folder, host, times):
         if deaf:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         ready.set()
@@ -67,11 +67,11 @@ def hold_for_ever(folder, ready, host=None, deaf=False):
             time.sleep(0.1)
 
 
-def held_on(folder, host):
-    """For a process of its own, which Ctrl-C reaches, `hold` with the short waits; on another host, if one is named,
+def held_on(folder, host, times):
+    """For a process of its own, which Ctrl-C reaches, `hold` with these waits; on another host, if one is named,
     with a file system that carries no locks: what a host locks reaches no other one."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell starts in the background
-    for name, seconds in TIMES.items():
+    for name, seconds in times.items():
         setattr(lock, name, seconds)
     if host:
         socket.gethostname = lambda: host
@@ -80,9 +80,9 @@ def held_on(folder, host):
 
 
 def started(folder, host=None, deaf=False):
-    """A process that holds the folder; deaf to Ctrl-C."""
-    ready = PROCESSES.Event()
-    process = PROCESSES.Process(target=hold_for_ever, args=(folder, ready, host, deaf))
+    """A process that holds the folder, by the waits of this one: every contender agrees on them; deaf to Ctrl-C."""
+    ready, times = PROCESSES.Event(), {name: getattr(lock, name) for name in TIMES}
+    process = PROCESSES.Process(target=hold_for_ever, args=(folder, ready, host, deaf, times))
     process.start()
     assert ready.wait(20)
     return process
@@ -114,7 +114,7 @@ def test_an_error_inside_releases_and_passes(tmp_path):
     with pytest.raises(ValueError, match="inside"), lock.hold(tmp_path):
         raise ValueError("inside")
     assert not (tmp_path / "lease").exists()
-    assert Waiter(tmp_path).inside.wait(2)
+    assert Waiter(tmp_path).inside.wait(20)
 
 
 def test_a_full_disk_leaves_nothing_held(tmp_path, monkeypatch):
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_nothing_held(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left") as error, lock.hold(tmp_path):
         pytest.fail("entered without a lease")
     monkeypatch.undo()
-    assert Waiter(tmp_path).inside.wait(2)  # while the traceback is still alive
+    assert Waiter(tmp_path).inside.wait(20)  # while the traceback is still alive
     assert error.tb is not None
 
 
@@ -133,14 +133,14 @@ def test_two_holders_of_one_process_wait_for_each_other_and_are_told_once(tmp_pa
     with lock.hold(tmp_path):
         waiter = Waiter(tmp_path)
         assert not waiter.inside.wait(0.3)
-    assert waiter.inside.wait(2)
+    assert waiter.inside.wait(20)
     (told,) = [record.getMessage() for record in caplog.records]
     assert told == f"waiting for {tmp_path}, which another process of this host is writing"  # whose lock ends with it
 
 
 def test_two_folders_do_not_wait_for_each_other(tmp_path):
     with lock.hold(tmp_path / "a"):
-        assert Waiter(tmp_path / "b").inside.wait(2)
+        assert Waiter(tmp_path / "b").inside.wait(20)
 
 
 @pytest.mark.parametrize("hosts", [(None, None, None), ("one", "two", "three")])
@@ -163,7 +163,7 @@ def test_a_killed_holder_releases_at_once(tmp_path, monkeypatch):
     waiter = Waiter(tmp_path)
     assert not waiter.inside.wait(0.2)
     end(process)
-    assert waiter.inside.wait(2)  # though the dead one's lease lies there, renewed a moment ago
+    assert waiter.inside.wait(20)  # though the dead one's lease lies there, renewed a moment ago
 
 
 def test_another_hosts_lease_is_waited_for_and_its_death_is_believed_after_a_while(tmp_path, caplog):
@@ -178,16 +178,17 @@ def test_another_hosts_lease_is_waited_for_and_its_death_is_believed_after_a_whi
 
 
 def test_another_hosts_release_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "STALE_SECONDS", 100.0)
     process = started(tmp_path, "another-host")
     waiter = Waiter(tmp_path)
     assert not waiter.inside.wait(0.2)
     end(process, signal.SIGINT)  # KeyboardInterrupt, which leaves the block
-    assert waiter.inside.wait(lock.STALE_SECONDS / 2)
+    assert waiter.inside.wait(20)
 
 
 def test_what_a_dying_holder_left_half_written_is_nobodys(tmp_path):
     (tmp_path / "lease").write_text("12345\nanoth")
-    assert Waiter(tmp_path).inside.wait(5)
+    assert Waiter(tmp_path).inside.wait(20)
 
 
 @pytest.mark.parametrize("deaf", [False, True])
