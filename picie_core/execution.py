@@ -190,7 +190,7 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
     try:
         with _fixed_places():
             papermill.execute_notebook(
-                str(notebook), str(attempt), parameters=injected, kernel_name="python3", language="python",
+                _verbatim(notebook), _verbatim(attempt), parameters=injected, kernel_name="python3", language="python",
                 cwd=str(notebook.parent), start_timeout=START_SECONDS, progress_bar=not quiet,
                 # or the kernel warns of its unencrypted local sockets, and on Ctrl-C of one that is closed
                 extra_arguments=["--log-level=CRITICAL"],
@@ -220,6 +220,11 @@ def last_words(executed: Path) -> str:
     cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", []) if output.get("name") == "stdout"]
     return "".join(outputs[-1]["text"]).strip() if outputs else ""
+
+
+def _verbatim(file: Path) -> str:
+    """The path in such words that papermill, which formats it with the parameters, leaves it as it is."""
+    return str(file).replace("{", "{{").replace("}", "}}")
 
 
 @contextmanager

@@ -234,7 +234,8 @@ def method_name(settings: Settings) -> str:
     trunk = settings.trunk
     if settings.method == "untrained" and settings.classifier == "parametric":
         return "untrained-linear"
-    return settings.method + ("" if trunk == "fpn" else f"-{trunk}") + ("+H" if settings.num_overclusters else "")
+    overclusters = settings.method == "picie" and settings.num_overclusters
+    return settings.method + ("" if trunk == "fpn" else f"-{trunk}") + ("+H" if overclusters else "")
 
 
 def write_array(file: Path, array: np.ndarray) -> None:

@@ -220,7 +220,15 @@ def test_clusterings_made_together_share_the_memory(tmp_path):
 
     one = METHODS["picie"](tiny(tmp_path, kmeans_memory=6), 8)
     two = METHODS["picie"](tiny(tmp_path, kmeans_memory=6, num_overclusters=9), 8)
-    assert one.kmeans(5, "x").memory == 2 * two.kmeans(5, "x").memory == 6 * 2**20
+    asked = []
+    for method in (one, two):
+        made = method.kmeans
+        method.kmeans = lambda *key, made=made, **how: asked.append(made(*key, **how)) or asked[-1]
+        next(method.passes(0))
+    assert [kmeans.memory for kmeans in asked] == [6 * 2**20, 3 * 2**20, 3 * 2**20]
+    asked.clear()
+    next(two.closing_passes())  # one alone
+    assert [kmeans.memory for kmeans in asked] == [6 * 2**20]
 
 
 def test_distances_are_held_in_parts(monkeypatch):

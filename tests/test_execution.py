@@ -277,25 +277,25 @@ print(json.dumps({"cwd": os.getcwd(), "seed": seed, "overrides": overrides, "pla
 
 
 def test_an_executed_notebook_is_another_file_with_what_was_given(tmp_path, monkeypatch):
-    path = notebook(tmp_path / "notebooks" / "00_a.ipynb", REPORT)
+    path = notebook(tmp_path / "{seed} {note}books" / "00_a.ipynb", REPORT)  # braces are for papermill to fill
     before = path.read_bytes()
     (tmp_path / "home").mkdir()
     monkeypatch.chdir(tmp_path)
     for name, place in (("HOME", "home"), ("RUNS", "my runs"), ("PREPARED", "prepared")):
         monkeypatch.setenv(f"PICIE_{name}", place)
-    output = Path("deep/er/out.ipynb")  # relative to the working directory, and so is every place above
+    output = Path("deep/{er}/out.ipynb")  # relative to the working directory, and so is every place above
     environment = dict(os.environ)
 
     assert run(path, {"seed": "5", "learning_rate": "1e-3"}, output) == output
     found = json.loads(printed(tmp_path / output))
     assert found["seed"] == 5
     assert found["overrides"] == {"image_size": 64, "train_images": 48, "learning_rate": 0.001}
-    assert found["cwd"] == str(tmp_path / "notebooks")
+    assert found["cwd"] == str(path.parent)
     places = {"HOME": "home", "RUNS": "my runs", "PREPARED": "prepared"}
     elsewhere = {f"PICIE_{name}": str(tmp_path / place) for name, place in places.items()}
     assert {name: found["places"].get(name) for name in elsewhere} == elsewhere
     assert path.read_bytes() == before
-    assert [p.name for p in (tmp_path / "deep" / "er").iterdir()] == ["out.ipynb"]
+    assert [p.name for p in (tmp_path / "deep" / "{er}").iterdir()] == ["out.ipynb"]
     assert (tmp_path / output).stat().st_mode & 0o777 == 0o644
     assert dict(os.environ) == environment
 

@@ -260,6 +260,7 @@ def test_without_things_or_without_stuff_there_are_no_objects(tmp_path):
     [
         ({}, "picie"),
         ({"num_overclusters": 100}, "picie+H"),
+        ({"method": "untrained", "num_overclusters": 100}, "untrained"),  # as a row beside PiCIE+H may be given
         ({"classifier": "parametric"}, "picie"),
         ({"method": "untrained"}, "untrained"),
         ({"method": "untrained", "classifier": "parametric"}, "untrained-linear"),

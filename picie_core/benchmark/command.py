@@ -49,6 +49,8 @@ def bench(
             "--beside: the epochs of other methods are timed by the part `epoch`, which is not asked for"
         )
     settings = Settings(**(SIZES | options.settings(parameter)))
+    if set(chosen) - {Part.KMEANS, Part.LOADING}:
+        epoch.needed(settings)  # what cannot be timed is refused before anything is
     machine = devices.environment(devices.make_fabric(settings).device)
     typer.echo(
         f"{settings.method}, {settings.image_size} x {settings.image_size}, batch {settings.batch_size}, "

@@ -1,13 +1,13 @@
 """How long an epoch takes, phase by phase, and how near that is to what the bare network costs.
 
-The floor: per image and epoch the method needs 4 forwards (clustering and labelling of two views) and 2 forwards with
-backwards (training). The share of the floor is the floor's time, in the fastest bare configuration found here, over the
-epoch's time.
+The floor: per image and epoch PiCIE needs 4 forwards (clustering and labelling of two views) and 2 forwards with
+backwards (training); other methods fewer or more (`needed`). The share of the floor is the floor's time, in the fastest
+bare configuration found here, over the epoch's time.
 """
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from picie_core import devices, network, training
 from picie_core.records import Run
-from picie_core.settings import Settings
+from picie_core.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -36,22 +36,25 @@ def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ())
         beside: other methods whose epoch is timed with the same settings.
 
     Returns:
-        `phases`: ms an image of each pass (median over epochs); `epoch`: their sum with everything between; `floor`,
-        `share`; `bare`: ms an image of forward and of forward and backward by configuration, and seconds of compiling
-        where there is any, or why a configuration does not run; `beside`: ms an image and epoch of each other method;
-        `release`: the authors' ms an image and epoch on this processor at this size, None where it was not timed.
+        `phases`: ms an image of each pass (median over epochs); `epoch`: their sum with everything between; `needed`,
+        `floor`, `share`; `bare`: ms an image of forward and of forward and backward by configuration, and seconds of
+        compiling where there is any, or why a configuration does not run; `beside`: ms an image and epoch of each other
+        method; `release`: the authors' ms an image and epoch on this processor at this size, None where it was not
+        timed.
 
     Raises:
-        SettingsError: a method of `beside` does not exist, or does not go with the settings.
+        SettingsError: a method of `beside` does not exist, or does not go with the settings; see `needed`.
     """
+    counts = needed(settings)
     others = {method: settings.replace(method=method) for method in beside}  # what cannot be is refused before the rest
     run, phases, epoch = timed(settings)
     bare = bare_network(settings, 1 if quick else 3, compiled=not quick)
-    floors = [4 * b["forward"] + 2 * b["forward and backward"] for b in bare.values() if "forward" in b]
+    floors = [_floor(cost, counts) for cost in bare.values() if "forward" in cost]
     return {
         "images": run.result["train"]["images"],
         "phases": phases,
         "epoch": epoch,
+        "needed": counts,
         "floor": min(floors),
         "share": min(floors) / epoch,
         "peak_memory_mb": max(run.progress["peak_memory_mb"].tolist()),
@@ -59,6 +62,27 @@ def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ())
         "beside": {method: timed(other)[-1] for method, other in others.items()},
         "release": release(settings),
     }
+
+
+def needed(settings: Settings) -> tuple[int, int]:
+    """How many forwards, and how many forwards with backwards, an image needs in an epoch of the settings' method.
+
+    Raises:
+        SettingsError: it has no epochs, or those of a network that another run has made.
+    """
+    clustered = 2 if settings.clusterings == "two" else 1
+    turns = 2 if settings.iic_auxiliary_clusters and settings.iic_heads == "alternating" else 1
+    known = {"picie": (2 * clustered, 2), "deepcluster": (2, 1), "iic": (0, 2 * turns), "supervised": (0, 1)}
+    if settings.method not in known:
+        raise SettingsError(
+            f"method = {settings.method!r}: what is timed is an epoch of {', '.join(known)}: give one of these"
+        )
+    return known[settings.method]
+
+
+def _floor(bare: Mapping[str, float], counts: tuple[int, int]) -> float:
+    """ms an image of so many passes through the bare network."""
+    return counts[0] * bare["forward"] + counts[1] * bare["forward and backward"]
 
 
 def release(settings: Settings) -> float | None:
@@ -140,14 +164,15 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
         yield f"{name:28} {ms:8.1f} ms an image"
     beside = f"   (the authors' release on such a machine: {result['release']:.0f})" if result["release"] else ""
     yield f"{'epoch':28} {result['epoch']:8.1f} ms an image{beside}"
-    yield f"{'floor':28} {result['floor']:8.1f} ms an image   4 forwards + 2 forwards and backwards"
+    forwards, both = result["needed"]
+    yield f"{'floor':28} {result['floor']:8.1f} ms an image   {forwards} forwards + {both} forwards and backwards"
     yield f"{'share of the floor':28} {result['share']:8.2f}"
     yield f"{'peak memory':28} {result['peak_memory_mb']:8.0f} MB"
     for name, cost in result["bare"].items():
         if "fails" in cost:
             yield f"bare, {name}: {cost['fails']}"
         else:
-            floor = 4 * cost["forward"] + 2 * cost["forward and backward"]
+            floor = _floor(cost, (forwards, both))
             compiling = f"   {cost['seconds with compiling']:.0f} s with compiling" if len(cost) > 2 else ""
             yield f"{f'bare, {name}':28} {floor:8.1f} ms an image{compiling}"
     for method, ms in result["beside"].items():

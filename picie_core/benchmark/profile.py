@@ -29,7 +29,7 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
     train, _ = training.splits(settings)
     fabric = devices.make_fabric(settings)
     method = METHODS[settings.method](settings, len(train)).to(fabric.device)
-    feed = Feed(train, fabric.device)
+    feed = Feed(train, fabric.device, labels=method.sees_labels(settings))
     on_gpu = fabric.device.type == "cuda"
     for pass_ in method.passes(0):
         passes.run(pass_, feed, fabric)

@@ -33,8 +33,8 @@ def prepare(
 ) -> Prepared:
     """A split of a data set as arrays; made at the first call, opened at the next.
 
-    The arrays lie under `places.prepared_folder()`, in a folder whose name ends in a digest of the settings and of
-    the names, sizes and times of the source files: a file that changed is prepared anew, beside the old. A call that
+    The arrays lie under `places.prepared_folder()`, in a folder whose name ends in a digest of the settings and of the
+    place, names, sizes and times of the source files: a file that changed is prepared anew, beside the old. A call that
     is interrupted, or whose disk fills up, goes on where it stopped when it is repeated; nothing half-written is ever
     taken for whole. Of two processes that prepare the same split the second waits for the first.
 
@@ -75,7 +75,8 @@ def prepare(
     settings = {"size": size, "framing": dataset.frame.__name__, "version": VERSION}
     table = listing.table.to_dict() if listing.table else None
     labels = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in listing.label_files]
-    key = _digest([prepared.FORMAT, name, split, settings, table, stamps, absent, labels])
+    root_too = [str(place.resolve())] if dataset.layout else []  # other files may agree in name, size and time
+    key = _digest([prepared.FORMAT, name, split, settings, table, stamps, absent, labels, *root_too])
     folder = places.prepared_folder() / f"{name}-{split}-{size}-{key[:16]}"
 
     if prepared.fault(folder) is not None:

@@ -35,7 +35,6 @@ class Alternating(Method):
         self.network = network.build(settings)
         self.optimizers["network"] = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.sizes = sizes
-        self.together = len(sizes)
         self.views = clustered
         self.passes_an_epoch = len(self.views) + 2
         self.pictures = views.Views(settings, num_images)
@@ -73,7 +72,7 @@ class Alternating(Method):
 
     def _cluster(self, epoch: int, v: int) -> Iterator[Pass]:
         """K-means on the features of view `v`, into each number of clusters: the prototypes."""
-        kmeans = {k: self.kmeans(k, epoch, v) for k in self.sizes}
+        kmeans = {k: self.kmeans(k, epoch, v, together=len(self.sizes)) for k in self.sizes}
 
         def cluster(batch: Batch) -> None:
             points = flatten(self.view(v, epoch, batch))

@@ -30,8 +30,9 @@ class Iic(Method):
 
     Differences from IIC's code: the whole picture at the evaluation's size instead of a crop of 128 pixels of a third
     of it; the jitters in one order, on ImageNet's normalisation; heads without padding, which there makes a border of
-    uniform probabilities; a head that does not learn in a pass does not move by Adam's momentum. The default loss size
-    is a quarter of IIC's, so that a displacement of T cells is 4 T pixels.
+    uniform probabilities; a head that does not learn in a pass does not move by Adam's momentum; logits are
+    upsampled to predict, there probabilities. The default loss size is a quarter of IIC's, so that a displacement of T
+    cells is 4 T pixels.
     """
 
     learns = True

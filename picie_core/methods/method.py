@@ -113,9 +113,6 @@ class Method(nn.Module):
     coarsest: ClassVar[int] = 32
     """Side in pixels of the coarsest cell: an image whose sides are its multiples is seen alike at every edge."""
 
-    together: int = 1
-    """How many clusterings of the same pixels are made at a time, and share `kmeans_memory`."""
-
     final_prototypes: Tensor | None
     """(K, D) of the final clustering; None before it."""
 
@@ -187,8 +184,9 @@ class Method(nn.Module):
         """How many clusters the set of predictions that `logits` calls `name` has."""
         return self.settings.predicted_clusters
 
-    def kmeans(self, k: int, *key: int | str) -> MiniBatchKMeans:
-        """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`."""
+    def kmeans(self, k: int, *key: int | str, together: int = 1) -> MiniBatchKMeans:
+        """A clustering of the run's settings, its first centroids drawn from the run's seed and `key`; so many are made
+        at a time, and share `kmeans_memory`."""
         s = self.settings
         first = min(s.kmeans_init_batches, math.ceil(self.num_images / s.kmeans_batch_size))
         return MiniBatchKMeans(
@@ -198,7 +196,7 @@ class Method(nn.Module):
             s.kmeans_iterations,
             draws.seed((s.seed, "kmeans", k, *key)),
             s.kmeans_points and math.ceil(s.kmeans_points * k / first),
-            s.kmeans_memory and s.kmeans_memory * 2**20 // self.together,
+            s.kmeans_memory and s.kmeans_memory * 2**20 // together,
         )
 
     def clustering_pass(self, name: str, step: Callable[[Batch], None], *key: int | str) -> Pass:

@@ -35,7 +35,6 @@ STUDENT = (
     "comus_later_split",
     "comus_learning_rate",
     "crop_min_side",
-    "batch_size",
     "devices",
     "sync_batchnorm",
 )

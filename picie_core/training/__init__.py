@@ -158,8 +158,11 @@ class _Loop:
     def _epoch(self, epoch: int) -> None:
         phases: dict[str, float] = defaultdict(float)
         began = time.monotonic()
-        every = enumerate(self.method.passes(epoch))
-        losses = [loss for number, pass_ in every for loss in self._pass(pass_, phases, (epoch, number))]
+        losses: list[Tensor] = []
+        visited = 0
+        for number, pass_ in enumerate(self.method.passes(epoch)):
+            losses += self._pass(pass_, phases, (epoch, number))
+            visited = max(visited, len(pass_.order))
         loss = float(ranks.total(torch.stack(losses)).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
             raise DivergedError(
@@ -171,9 +174,7 @@ class _Loop:
         row |= {f"seconds_{name}": round(value, 3) for name, value in phases.items()}
         seconds = time.monotonic() - began
         self.rows.append(
-            row
-            | {"seconds": seconds, "images_per_second": len(self.train) / seconds}
-            | devices.peak_memory(self.device)
+            row | {"seconds": seconds, "images_per_second": visited / seconds} | devices.peak_memory(self.device)
         )
         self.seconds += seconds
         if self.writes:

@@ -42,6 +42,44 @@ def test_the_floor_is_four_forwards_and_two_with_backwards_of_the_fastest_config
     floors = [4 * cost["forward"] + 2 * cost["forward and backward"] for cost in measured["bare"].values()]
     assert measured["floor"] == min(floors)
     assert measured["share"] == measured["floor"] / measured["epoch"]
+    assert "4 forwards + 2 forwards and backwards" in text(epoch.lines(measured))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {}, {"clusterings": "one"}, {"num_overclusters": 30}, {"mse": "added"}, {"method": "deepcluster"},
+        {"method": "iic", "iic_displacement": 3}, {"method": "iic", "iic_displacement": 3, "iic_heads": "summed"},
+        {"method": "iic", "iic_displacement": 3, "iic_auxiliary_clusters": 0}, {"method": "supervised"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_an_image_needs_is_what_an_epoch_gives_the_network(settings, monkeypatch, values):
+    settings = settings.replace(epochs=1, num_clusters=12, **values)
+    count, real = {True: 0, False: 0}, epoch.network.Network.forward
+
+    def forward(net, images):
+        count[torch.is_grad_enabled()] += len(images)
+        return real(net, images)
+
+    monkeypatch.setattr(epoch.network.Network, "forward", forward)
+    monkeypatch.setattr(epoch.training._Loop, "_closing", lambda loop: {})
+    monkeypatch.setattr(epoch.training._Loop, "_validate", lambda loop, phases: {})
+    epoch.timed(settings, before=0)
+    assert (count[False] / 8, count[True] / 8) == epoch.needed(settings)
+
+
+@pytest.mark.parametrize("method", ["untrained", "rgb", "comus", "pseudomasks"])
+def test_a_method_without_epochs_of_its_own_is_refused_before_anything_is_timed(settings, monkeypatch, method):
+    monkeypatch.setattr(epoch, "timed", lambda settings: pytest.fail("an epoch was timed"))
+    with pytest.raises(SettingsError, match=f"method = '{method}': what is timed is an epoch of picie, deepcluster, "):
+        epoch.measure(settings.replace(method=method))
+    done = CliRunner().invoke(cli.app, ["bench", "memory", "-p", f"method={method}"])
+    assert isinstance(done.exception, SettingsError)
+
+
+def test_what_learns_from_labels_has_them_while_it_is_profiled(settings):
+    assert profile.measure(settings.replace(method="supervised", num_clusters=12), quick=True)["costs"]
 
 
 def test_the_phases_are_an_epochs_passes_and_no_more_than_the_epoch(measured):
@@ -66,7 +104,7 @@ def test_a_configuration_that_does_not_run_is_named_and_not_the_floor(settings, 
     found = epoch.bare_network(settings, 1, compiled=True)
     assert found["contiguous, compiled"] == {"fails": "RuntimeError: no compiler here"}
     result = {"phases": {}, "epoch": 2.0, "floor": 1.0, "share": 0.5, "peak_memory_mb": 1, "bare": found, "beside": {}}
-    result |= {"release": None}
+    result |= {"release": None, "needed": (4, 2)}
     assert "\nbare, contiguous, compiled: RuntimeError: no compiler here" in text(epoch.lines(result))
 
 

@@ -17,6 +17,7 @@ import pytest
 import tiny_sets
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from picie_core import files
 from picie_core.datasets import DataError, Prepared, making, prepare, shards
@@ -86,6 +87,19 @@ def test_fingerprint_is_of_content(root, tmp_path):
     label = moved / "labels/train/0001TP_006690.png"
     tiny_sets.save(label, tiny_sets.label(99, [0, 1]))
     assert train(moved).fingerprint != data.fingerprint
+
+
+def test_files_that_agree_in_name_size_and_time_are_not_taken_for_each_other(tmp_path):
+    """Frames without compression, times as an archive sets them."""
+    arrays = []
+    for grey in (10, 240):
+        folder = tmp_path / str(grey)
+        folder.mkdir()
+        for number in range(3):
+            Image.new("RGB", (40, 40), (grey,) * 3).save(frame := folder / f"frame{number}.bmp")
+            os.utime(frame, (1e9, 1e9))
+        arrays.append(prepare("folder", root=folder, size=32, progress=False).images[:])
+    assert [images.mean() for images in arrays] == [10, 240]
 
 
 def test_a_changed_file_is_prepared_anew(root):

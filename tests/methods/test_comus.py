@@ -55,12 +55,21 @@ def test_each_iteration_starts_from_the_one_before_and_the_first_from_pseudo_mas
 
 
 def test_pseudo_masks_do_not_depend_on_what_self_training_does():
-    students = [{}, {"comus_filtered": 0.4}, {"comus_epochs": 3}, {"comus_learning_rate": 1e-2}, {"batch_size": 3},
+    students = [{}, {"comus_filtered": 0.4}, {"comus_epochs": 3}, {"comus_learning_rate": 1e-2},
                 {"comus_network": "deeplabv3"}, {"crop_min_side": 0.3}]  # fmt: skip
     settings = [Settings(method="comus", **changes) for changes in students]
     assert len({records.digest(s.previous) for s in settings}) == 1
     assert len({records.digest(s) for s in settings}) == len(students)
     assert records.digest(settings[0].replace(comus_neighbors=9).previous) != records.digest(settings[0].previous)
+
+
+@pytest.mark.parametrize("pretext", ["hog", "picie"])
+def test_batches_reach_what_self_training_starts_from(pretext):
+    """Saliency may be scaled over a batch, and the network that describes proposals learns from batches."""
+    given = {"pretext": pretext, "batch_size": 8}
+    masks = Settings(method="comus", **given).previous
+    assert records.digest(masks) == records.digest(Settings(method="pseudomasks", **given))
+    assert {earlier.batch_size for earlier in (masks, *masks.earlier)} == {8}
 
 
 def test_as_many_clusters_as_things_and_the_background():
@@ -245,6 +254,15 @@ def test_it_needs_no_labels(tmp_path):
     unlabelled, plain = batch(data, numbers), torch.from_numpy(data.labels[numbers])
     labelled = Batch(unlabelled.images, numbers, plain, unlabelled.names)
     assert torch.equal(method.loss(0, unlabelled), method.loss(0, labelled))
+
+
+def test_its_speed_is_of_the_images_that_it_learns(tmp_path):
+    finished = run(comus(tmp_path, comus_epochs=1, comus_filtered=0.5))
+    method = METHODS["comus"](finished.settings, 8)
+    method.start_from(run(finished.settings.previous).weights())
+    (epoch,) = finished.progress.to_dict("records")
+    assert len(method.shown) < finished.result["train"]["images"]
+    assert epoch["images_per_second"] * epoch["seconds"] == pytest.approx(len(method.shown))
 
 
 def test_same_seed_same_bits(tmp_path):
