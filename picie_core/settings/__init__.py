@@ -130,7 +130,8 @@ class Settings(Fields):
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
-        """What `to_yaml` wrote, value by value, nothing resolved anew; a field added since has its `before`.
+        """What `to_yaml` wrote, value by value, nothing resolved anew; a field added since has its `before`. A value
+        that the tables of today would not give (they have changed, or the file was edited) counts as explicit.
 
         Raises:
             SettingsError: the text is something else.
@@ -139,11 +140,13 @@ class Settings(Fields):
             record = yaml.safe_load(text)
         except yaml.YAMLError:
             record = None
-        if not isinstance(record, dict) or not {"settings", "sources"} <= set(record):
+        if not isinstance(record, dict) or not all(isinstance(record.get(p), dict) for p in ("settings", "sources")):
             raise SettingsError("this is no settings file of a run: expected settings.yaml of a run folder")
         older = {name: extra["before"] for name, f in cls.model_fields.items() if "before" in (extra := knobs.extra(f))}
         settings = cls(**(older | record["settings"]))
         settings._sources = dict.fromkeys(older, "before") | record["sources"]
+        today, _ = recipes.resolve(settings.explicit, {name: field.default for name, field in cls.model_fields.items()})
+        settings._sources |= {name: "explicit" for name, value in today.items() if getattr(settings, name) != value}
         return settings
 
 

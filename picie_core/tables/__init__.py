@@ -15,7 +15,7 @@ from picie_core.datasets.problems import Unlabelled
 from picie_core.errors import WorkbookError
 from picie_core.metrics import seeds, selection
 from picie_core.records import MACHINE, Run
-from picie_core.settings import Settings
+from picie_core.settings import Settings, text
 
 
 class JoinError(WorkbookError, ValueError):
@@ -231,10 +231,10 @@ def shown(table: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """`over_seeds` for people: accuracy and mIoU as "mean ± sd [95 % interval]", one decimal; seconds whole; of the
     settings, those in which the rows differ, if any."""
-    given = [json.loads(text) for text in table["settings"]]
+    given = [json.loads(words) for words in table["settings"]]
     names = sorted({name for row in given for name in row} - {"method", "dataset", "recipe"})
-    differ = [name for name in names if len({json.dumps(row.get(name)) for row in given}) > 1]
-    notes = [", ".join(f"{name}={row[name]}" for name in differ if row.get(name) is not None) for row in given]
+    differ = [name for name in names if len({repr(row.get(name, ...)) for row in given}) > 1]
+    notes = [", ".join(f"{name}={text(row[name])}" for name in differ if name in row) for row in given]
     shown = pd.DataFrame(table, columns=["dataset", "method", "recipe"])
     for score in ("accuracy", "mIoU"):
         columns = [f"{score} {name}" for name in STATISTICS]
@@ -245,14 +245,14 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def as_text(table: pd.DataFrame) -> str:
     """`readable` for a terminal, and below it the settings that all rows were given alike."""
-    given = [json.loads(text) for text in table["settings"]]
+    given = [json.loads(words) for words in table["settings"]]
     first = given[0] if given else {}
-    alike = {n: v for n, v in first.items() if n not in COLUMNS and all(row.get(n) == v for row in given)}
+    alike = {n: v for n, v in first.items() if n not in COLUMNS and all(row.get(n, ...) == v for row in given)}
     shown = readable(table)
     if "settings" in shown:  # to the left, as the words that they are
-        width = max(len(text) for text in shown["settings"])
-        shown["settings"] = [text.ljust(width) for text in shown["settings"]]
-    note = f"all rows: {', '.join(f'{name}={value}' for name, value in alike.items())}\n" if alike else ""
+        width = shown["settings"].str.len().max()
+        shown["settings"] = shown["settings"].str.ljust(width)
+    note = f"all rows: {', '.join(f'{name}={text(value)}' for name, value in alike.items())}\n" if alike else ""
     lines = [line.rstrip() for line in shown.to_string(index=False).splitlines()]
     return "\n".join(lines) + "\n" + note
 

@@ -70,7 +70,8 @@ def adopt(folder: Path, settings: Settings) -> None:
 def in_full(settings: Settings) -> Settings:
     """The settings with the places of `ASKED` from the root of the file system, to be read from anywhere."""
     places = {name: place for name in ASKED if isinstance(place := getattr(settings, name), Path)}
-    return settings.replace(**{name: place.expanduser().resolve() for name, place in places.items()})
+    # `replace` would resolve the other values anew, and a settings file may have others than today's tables
+    return settings.model_copy(update={name: place.expanduser().resolve() for name, place in places.items()})
 
 
 def _write(file: Path, text: str, missed: str) -> None:

@@ -318,6 +318,14 @@ def test_yaml_is_not_resolved_anew_when_a_table_has_changed(monkeypatch):
     monkeypatch.setattr(recipes, "FACTORS", {})
     again = Settings.from_yaml(text)
     assert (again.balance, again.fpn, again.base_size) == ("proportional", "cascade", 128)
+    assert again.replace(seed=2).fpn == "cascade"
+    assert {again.sources[name] for name in ("balance", "fpn")} == {"explicit"}
+    assert again.sources["seed"] == "default"
+
+
+def test_a_value_that_was_edited_counts_as_given():
+    text = Settings(method="rgb").to_yaml().replace("num_clusters: 12\n", "num_clusters: 20\n", 1)
+    assert Settings.from_yaml(text).explicit == {"method": "rgb", "num_clusters": 20}
 
 
 def test_yaml_is_loaded_safely():
@@ -325,7 +333,9 @@ def test_yaml_is_loaded_safely():
         Settings.from_yaml("settings: !!python/object/apply:os.getcwd []\nsources: {}\n")
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: 1\n", "# a title: [\n}", "settings: {seed: 1}\n"])
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b\n", "a: 1\n", "# a title: [\n}", "settings: {seed: 1}\n", "settings: 3\nsources: {}\n"]
+)
 def test_a_file_that_is_no_settings_file_is_refused(text):
     with pytest.raises(SettingsError, match="no settings file of a run"):
         Settings.from_yaml(text)

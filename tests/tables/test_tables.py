@@ -111,7 +111,7 @@ def test_as_text_tells_apart_what_differs_in_its_settings_alone():
     assert note == "all rows: scale=small"
     assert first.split()[-1] == "settings"
     assert better.split()[:2] == ["scenes", "PiCIE"]
-    assert better.endswith("geometric=False")
+    assert better.endswith("geometric=false")
     assert worse.endswith("epochs=2, mse=none")
 
 
@@ -123,6 +123,13 @@ def test_a_readable_table_has_a_column_a_score_and_settings_only_where_rows_diff
     assert shown["seeds"].tolist() == [3, 1]
     other = tidy(("picie", "scenes", 1, 10, 5), ("picie", "scenes", 1, 9, 4, {"explicit": '{"epochs": 2}'}))
     assert tables.readable(tables.over_seeds(other))["settings"].tolist() == ["", "epochs=2"]
+
+
+def test_none_that_was_given_is_told_from_what_was_not():
+    given = ({"explicit": "{}"}, {"explicit": '{"kmeans_points": null}'})
+    shown = tables.as_text(tables.over_seeds(tidy(*(("picie", "scenes", 1, 10, 5, words) for words in given))))
+    assert shown.count("kmeans_points=none") == 1
+    assert "all rows" not in shown
 
 
 def test_as_text_of_alike_rows_has_no_settings():

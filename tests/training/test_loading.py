@@ -12,6 +12,7 @@ from tiny_runs import shrink, tiny
 from picie_core import records, training
 from picie_core.grid import command, plan, rows
 from picie_core.settings import Settings
+from picie_core.tables import lists
 from picie_core.training import loading, run
 
 
@@ -121,6 +122,14 @@ def test_only_what_was_asked_for_otherwise_is_written(tmp_path, photographs):
     after = yaml.safe_load((made.folder / "settings.yaml").read_text())
     assert after["settings"] == before["settings"] | {"train_images": 50}
     assert after["sources"] == before["sources"] | {"train_images": "explicit"}
+
+
+def test_the_record_of_a_settings_file_that_was_edited_is_of_what_was_run(tmp_path):
+    """As `picie train` reads it."""
+    text = tiny(tmp_path, method="rgb", num_clusters=5).to_yaml()
+    made = run(Settings.from_yaml(text.replace("num_clusters: 5", "num_clusters: 7").replace("explicit", "default")))
+    assert made.settings.num_clusters == len(made.confusion[0]) == 7
+    assert "-p num_clusters=7" in lists.command(made.settings)
 
 
 def test_what_is_asked_for_alike_is_not_written(tmp_path, photographs, monkeypatch):
