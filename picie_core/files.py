@@ -27,8 +27,8 @@ def write(file: Path, *parts: str | bytes | memoryview) -> None:
 
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """A file that is written at once: under a temporary name (`.NAME.*.tmp` beside it), flushed to disk, then renamed;
-    readable by all (mode 0644).
+    """A file that is written at once: under a temporary name (`.*.tmp` beside it, short however long its own is),
+    flushed to disk, then renamed; readable by all (mode 0644).
 
     Args:
         file: its folder is made where there is none.
@@ -43,7 +43,7 @@ def whole(file: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".tmp")
         temporary = Path(name)
         os.close(handle)
         yield temporary

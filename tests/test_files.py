@@ -1,5 +1,6 @@
 """`files`: nothing half-written is taken for whole, the folder is made, and errors name the file."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -62,6 +63,16 @@ def test_the_folder_is_made_and_the_parts_stand_one_after_the_other(tmp_path):
     files.write(file, "one ", b"two ", memoryview(b"three"))
     assert file.read_text() == "one two three"
     assert [path.name for path in file.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path):
+    file = tmp_path / ("a" * 251 + ".jpg")
+    files.write(file, "whole")
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    with pytest.raises(OSError, match="name too long") as caught:
+        files.write(file.with_suffix(".jpeg"), "whole")
+    assert caught.value.errno == errno.ENAMETOOLONG
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
 def test_a_folder_that_cannot_be_made_is_told_by_the_files_name(tmp_path):

@@ -1,5 +1,6 @@
 """An album: every photograph of a folder segmented at its own size and orientation, and the page that shows them."""
 
+import errno
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,10 +33,10 @@ def segment(
 
     Writes, for `sub/photo.jpg`, `sub/photo.png` (cluster of each pixel, an 8-bit palette image whose values are the
     cluster numbers; 16-bit greyscale beyond 256 clusters) and `sub/photo.overlay.jpg` (clusters drawn over the image),
-    both as large as the image when it is upright (by its EXIF orientation), and `sub/photo.pair.jpg` (image and overlay
-    side by side, small); `clusters.csv` (cluster, name, share in percent of all pixels, pixels, images, color); and
-    `index.html`, which shows all of it. Images that differ in nothing but their ending (`photo.jpg` beside `photo.png`)
-    keep it: `photo.jpg.png`.
+    both as large as the image when it is upright (by its EXIF orientation; an overlay has no side above
+    `maps.JPEG_SIDE`), and `sub/photo.pair.jpg` (image and overlay side by side, small); `clusters.csv` (cluster, name,
+    share in percent of all pixels, pixels, images, color); and `index.html`, which shows all of it. Images that differ
+    in nothing but their ending (`photo.jpg` beside `photo.png`) keep it: `photo.jpg.png`.
 
     Args:
         run: a finished run.
@@ -52,7 +53,9 @@ def segment(
     Raises:
         DataError: there is no image, `out` is a file, lies among the images or holds an `index.html` of something else,
             or `names` has a cluster that the run has not; nothing has been written.
-        BadImages: some images could not be used; the others have been segmented, and the page names both.
+        BadImages: some images could not be used, or have names too long for what is written of them; the others have
+            been segmented, and the page names both.
+        OSError: the disk is full or the folder cannot be written, see `files.of_file`.
     """
     photos, unread = _listed(images)
     places = _places(photos, images, out)
@@ -73,17 +76,15 @@ def segment(
     for done, (file, place) in enumerate(zip(photos, places, strict=True), start=1):
         try:
             image = np.asarray(_read(file))
-        except Unusable as error:
-            bad.append(Problem(str(file), error.reason))
-        else:
             found = maps.segment_image(method, image, run.settings.image_size, fabric.device)
             drawn = maps.overlay(image, found, palette)
             pair, size = maps.pair_jpeg(image, drawn)
             counts = np.bincount(found.ravel(), minlength=k)
             photo = page.Photo(_inside(file, images).as_posix(), file, place, size, *page.parts(counts))
-            files.write(photo.map, maps.index_png(found, palette))
-            files.write(photo.overlay, maps.jpeg(drawn))
-            files.write(photo.pair, pair)
+            _write({photo.overlay: maps.jpeg(drawn), photo.pair: pair, photo.map: maps.index_png(found, palette)})
+        except Unusable as error:
+            bad.append(Problem(str(file), error.reason))
+        else:
             pixels += counts
             seen += counts > 0
             shown.append(photo)
@@ -144,3 +145,14 @@ def _read(file: Path) -> Image.Image:
         if file.suffix.lower() in UNREAD_SUFFIXES:  # given by itself; in a folder it is not looked at
             raise Unusable(f"is in a format that is not read ({file.suffix}); convert it to JPEG") from error
         raise
+
+
+def _write(outputs: Mapping[Path, bytes]) -> None:
+    """Write what was made of one image. The longest name comes first: where it is too long, nothing is written."""
+    try:
+        for file, content in outputs.items():
+            files.write(file, content)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise Unusable("has too long a name for that of its overlay (NAME.overlay.jpg); shorten it") from error

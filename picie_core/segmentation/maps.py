@@ -16,6 +16,13 @@ from picie_core.methods import Method
 STRIP = 2**24
 """Logits (pixels x clusters) that are upsampled at a time, 64 MB: what a photograph costs beyond itself is bounded."""
 
+LONGEST = 64
+"""Longest side that the network sees, as a multiple of the run's `image_size`: no panorama is as long, but a line of
+pixels is, and what it costs is bounded by this."""
+
+JPEG_SIDE = 65_500
+"""Longest side of a picture that libjpeg writes, in pixels."""
+
 SMALL = 480
 """Longest side of a picture on the page, in pixels: sharp at the widths it is shown at, and a pair is some 50 kB."""
 
@@ -24,9 +31,11 @@ SMALL = 480
 def segment_image(method: Method, image: np.ndarray, short_side: int, device: torch.device) -> np.ndarray:
     """The cluster of every pixel of one image.
 
-    The network sees the whole image with its short side scaled to that of training. Sides are rounded to multiples of
-    4, a cell of the features, and continued by their edge to multiples of the coarsest cell, so that all levels of the
-    pyramid lie over each other; the margin's logits are dropped, the rest upsampled bilinearly to the image's size.
+    The network sees the whole image with its short side scaled to that of training, or with its long side scaled to
+    `LONGEST` times that where this is smaller: else a line of pixels would take gigabytes. Sides are rounded to
+    multiples of 4, a cell of the features, and continued by their edge to multiples of the coarsest cell, so that all
+    levels of the pyramid lie over each other; the margin's logits are dropped, the rest upsampled bilinearly to the
+    image's size.
 
     Args:
         method: restored, in evaluation mode.
@@ -38,7 +47,7 @@ def segment_image(method: Method, image: np.ndarray, short_side: int, device: to
         (H, W) uint8, or uint16 beyond 256 clusters.
     """
     height, width = image.shape[:2]
-    scale = short_side / min(height, width)
+    scale = short_side / max(min(height, width), max(height, width) / LONGEST)
     down, across = (max(1, round(side * scale / 4)) for side in (height, width))  # cells of the features
     pixels = views.to_float(torch.from_numpy(np.array(image))[None].to(device))
     pixels = F.interpolate(pixels, size=(4 * down, 4 * across), mode="bilinear", antialias=True, align_corners=False)
@@ -89,8 +98,10 @@ def index_png(clusters: np.ndarray, palette: np.ndarray) -> bytes:
 
 
 def jpeg(image: np.ndarray) -> bytes:
-    """An image, uint8 (H, W, 3), as a JPEG."""
-    return _encoded(Image.fromarray(image), "JPEG", quality=90)
+    """An image, uint8 (H, W, 3), as a JPEG: of its size, or made smaller where a side is longer than `JPEG_SIDE`."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((JPEG_SIDE, JPEG_SIDE))
+    return _encoded(picture, "JPEG", quality=90)
 
 
 def pair_jpeg(image: np.ndarray, drawn: np.ndarray) -> tuple[bytes, tuple[int, int]]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from photographs import contents, picture, rows, small
 from PIL import Image
+from tiny_runs import full
 
 from picie_core.datasets import BadImages, DataError
 from picie_core.segmentation import album, page
@@ -253,6 +254,38 @@ def test_a_damaged_image_is_named_and_the_others_are_done(tiny_run, tmp_path):
     text = (out / "index.html").read_text(encoding="utf-8")
     assert "2 files could not be used" in text
     assert f"<li>{images / 'd.png'}: is empty (0 bytes)</li>" in text
+
+
+def test_a_name_that_is_too_long_for_its_overlay_is_told_and_the_others_are_done(tiny_run, tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    fits, too_long = "a" * 243, "b" * 244  # with .overlay.jpg 255 and 256 bytes
+    for name in (fits, too_long, "c"):
+        small(images / f"{name}.jpg")
+    with pytest.raises(BadImages, match=r"1 of 3 (.|\n)*b\.jpg: has too long a name (.|\n)*The other 2 are segmented"):
+        album.segment(tiny_run, images, out)
+    assert {path.name for path in out.iterdir()} == {"clusters.csv", "index.html"} | {
+        stem + end for stem in (fits, "c") for end in (".png", ".overlay.jpg", ".pair.jpg")
+    }
+    assert "1 file could not be used" in (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_full_disk_ends_the_album(tiny_run, tmp_path, monkeypatch):
+    small(tmp_path / "images" / "a.jpg")
+    monkeypatch.setattr(type(tmp_path), "replace", full)
+    with pytest.raises(OSError, match=r"No space left.*make room.*a\.overlay\.jpg'"):
+        album.segment(tiny_run, tmp_path / "images", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_pictures_of_any_shape_are_segmented(tiny_run, tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    sizes = {"dot": (1, 1), "line": (6000, 1), "stave": (1, 6000), "scan": (66_000, 2)}
+    for name, size in sizes.items():
+        small(images / f"{name}.png", size)
+    album.segment(tiny_run, images, out)
+    assert {name: Image.open(out / f"{name}.png").size for name in sizes} == sizes
+    overlays = {name: Image.open(out / f"{name}.overlay.jpg").size for name in sizes}
+    assert overlays == sizes | {"scan": (65_500, 2)}
 
 
 def test_one_image_in_a_format_that_is_not_read_is_to_be_converted(tiny_run, tmp_path):

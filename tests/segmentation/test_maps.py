@@ -1,5 +1,6 @@
 """`maps`: the cluster of every pixel, whatever the size of the photograph."""
 
+import io
 import weakref
 
 import numpy as np
@@ -38,6 +39,12 @@ def test_the_overlay_is_the_image_where_it_is_not_the_cluster(tiny_run, tmp_path
     drawn = np.asarray(Image.open(tmp_path / "drawn.jpg")).astype(float)
     expected = 0.55 * palette[0] + 0.45 * image
     assert np.abs(drawn - expected).mean() < 12  # JPEG
+
+
+@pytest.mark.parametrize(("width", "expected"), [(65_500, (65_500, 3)), (131_000, (65_500, 2)), (3, (3, 3))])
+def test_an_overlay_is_made_no_larger_than_a_jpeg_can_be(width, expected):
+    with Image.open(io.BytesIO(maps.jpeg(np.full((3, width, 3), 250, np.uint8)))) as image:
+        assert image.size == expected
 
 
 @pytest.mark.parametrize(("height", "width", "expected"), [(30, 40, (40, 30)), (1000, 2000, (480, 240)),
@@ -132,6 +139,23 @@ def test_the_network_sees_whole_coarse_cells_and_the_margin_is_dropped(height, w
     assert clusters.shape == (height, width)
     assert clusters[0, -1] == cells - 1  # the last column is the image's, not the margin's
     assert clusters[0, 0] == 0
+
+
+@pytest.mark.parametrize(("height", "width", "expected"), [
+    (1, 6000, (32, 4096)), (6000, 1, (4096, 32)), (10, 6000, (32, 4096)),
+    (100, 6000, (64, 3840)), (61, 3904, (64, 4096)), (1, 2, (64, 128)),
+])  # fmt: skip
+def test_what_the_network_sees_of_a_thin_picture_is_bounded(height, width, expected):
+    seen = []
+
+    class Spy(Stripes):
+        def logits(self, images):
+            seen.append(tuple(images.shape[-2:]))
+            return super().logits(images)
+
+    clusters = maps.segment_image(Spy(), np.zeros((height, width, 3), np.uint8), 64, torch.device("cpu"))
+    assert seen == [expected]
+    assert clusters.shape == (height, width)
 
 
 class Ramp:
