@@ -20,7 +20,7 @@ from picie_core.datasets.listing import (
     relative,
     require,
 )
-from picie_core.datasets.problems import DataError, Problem, Unusable
+from picie_core.datasets.problems import AllVoid, BadImages, DataError, Problem, Unusable
 
 LAYOUT = f"""\
 any images, in any sub-folders ({" ".join(IMAGE_SUFFIXES)})
@@ -62,7 +62,7 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
     ]
     if table_file.exists():
         return Listing(items, True, read_classes(table_file), orphans, unread=unread)
-    found = partial(_discover, label_files)
+    found = partial(_discover, root, label_files)
     return Listing(items, True, None, orphans, discover=found, label_files=label_files, unread=unread)
 
 
@@ -98,24 +98,38 @@ def read_classes(file: Path) -> ClassTable:
             ids[number] = names.setdefault(name.strip(), len(names))
             if kind == "thing":
                 things.add(ids[number])
+    if not names:
+        raise DataError(f"{file} names no class: expected a row with an id and a name for each")
     return _table(file.name, tuple(names), ids, void if VOID in ids else void | {VOID}, things)
 
 
-def _discover(files: Sequence[Path], pool: Executor) -> ClassTable:
-    """A class for every id in the label files of all splits, `class 3` for id 3; 255 is void."""
-    present = sorted(set().union(*pool.map(_ids, files)) - {VOID})
+def _discover(root: Path, files: Sequence[Path], pool: Executor) -> ClassTable:
+    """A class for every id in the label files of all splits, `class 3` for id 3; 255 is void.
+
+    A file that cannot be used has no ids: preparing reads it again and tells what is wrong with it. Where no other
+    file gives an id, that is told here.
+    """
+    found = list(pool.map(partial(_ids, root), files))
+    bad = [ids for ids in found if isinstance(ids, Problem)]
+    present = sorted(set().union(*(ids for ids in found if not isinstance(ids, Problem))) - {VOID})
+    if bad and not present:
+        raise BadImages(f"folder, labels under {root}", bad, len(files))
+    if not present:
+        raise AllVoid(f"folder {root}", len(files))
     return _table("folder", tuple(f"class {i}" for i in present), {i: k for k, i in enumerate(present)}, {VOID}, set())
 
 
-def _ids(file: Path) -> set[int]:
+def _ids(root: Path, file: Path) -> set[int] | Problem:
     try:
         return set(decoding.label_ids(decoding.read_label(file.read_bytes())))
-    except (Unusable, OSError):
-        return set()  # preparing reads the file again, and tells what is wrong with it
+    except Unusable as error:
+        return Problem(relative(file, root), error.reason)
+    except OSError as error:
+        return Problem(relative(file, root), f"cannot be read ({error.strerror})")
 
 
 def _table(name: str, names: tuple[str, ...], ids: Mapping[int, int], void: set[int], things: set[int]) -> ClassTable:
-    if not 0 < len(names) <= VOID:
+    if len(names) > VOID:
         raise DataError(
             f"{len(names)} classes in the labels; expected 1 to {VOID}: is this a map of instances, or a photograph? "
             "classes.csv can join ids into classes"

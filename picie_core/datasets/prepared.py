@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from picie_core.classes import ClassTable
 from picie_core.datasets import shards
-from picie_core.datasets.problems import DataError
+from picie_core.datasets.problems import AllVoid, DataError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -81,16 +81,11 @@ class Prepared:
         """How many classes its labels are of; 0 without labels.
 
         Raises:
-            DataError: there are labels, and every pixel of them is void.
+            AllVoid: there are labels, and every pixel of them is void.
         """
         classes = (self.manifest["frequencies"] or [])[:-1]  # the last is void
         if classes and not any(entry["pixels"] for entry in classes):
-            raise DataError(
-                f"{self.manifest['dataset']}, split {self.manifest['split']}: every pixel of its {len(self)} labels is "
-                "void, which leaves nothing to learn or to score: look at the ids in the label files (data/README.md "
-                "says which are classes), or give more of its images or another split. Without label files a split is "
-                "clustered, and has no scores"
-            )
+            raise AllVoid(f"{self.manifest['dataset']}, split {self.manifest['split']}", len(self))
         return len(classes)
 
     def verify(self) -> None:

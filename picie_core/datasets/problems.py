@@ -36,6 +36,17 @@ class Unlabelled(DataError):
         )
 
 
+class AllVoid(DataError):
+    """Labels of which every pixel is void."""
+
+    def __init__(self, where: str, labels: int) -> None:
+        super().__init__(
+            f"{where}: every pixel of its {labels} labels is void, which leaves nothing to learn or to score: look at "
+            "the ids in the label files (data/README.md says which are classes), or give more of its images or another "
+            "split. Without label files a split is clustered, and has no scores"
+        )
+
+
 class BadImages(DataError):
     """Images or labels that cannot be used.
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from picie_core import scenes
 from picie_core.classes import CAMVID, CITYSCAPES27, COCO27, COCO_STUFF15, TABLES, VOC21, VOID, ClassTable
-from picie_core.datasets import DATASETS, coco, framing, prepare
+from picie_core.datasets import DATASETS, BadImages, DataError, coco, framing, prepare
 from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, photographs
 
 README = Path(__file__).parents[2] / "data" / "README.md"
@@ -224,7 +224,8 @@ def test_folder_with_its_own_classes(tmp_path):
         ("id,name\n3,\n", "line 2: expected a whole number as id and a name"),
         ("id,name,kind\n3,lawn,plant\n", "line 2: kind is 'plant'; expected thing, stuff or void"),
         ("id,name\n3,lawn\n3,tree\n", "line 3: id 3 stands there twice"),
-        ("id,name\n", "0 classes"),
+        ("id,name\n", "classes.csv names no class"),
+        ("id,name,kind\n3,rim,void\n", "classes.csv names no class"),
     ],
 )
 def test_folder_with_wrong_classes(tmp_path, text, reason):
@@ -238,6 +239,26 @@ def test_folder_with_instances_for_labels(tmp_path):
     tiny_sets.save(tmp_path / "images/a.png", tiny_sets.photo(0))
     tiny_sets.save(tmp_path / "labels/a.png", np.arange(36 * 48, dtype=np.uint16).reshape(36, 48))
     with pytest.raises(ValueError, match="1727 classes in the labels; expected 1 to 255"):
+        prepare("folder", root=tmp_path, size=16, progress=False)
+
+
+def test_folder_whose_labels_are_all_unusable_names_them(tmp_path):
+    for name in ("a", "b"):
+        tiny_sets.save(tmp_path / f"images/{name}.jpg", tiny_sets.photo(0))
+        tiny_sets.save(tmp_path / f"labels/{name}.png", tiny_sets.photo(0))
+    told = r"of 2 cannot be used\n  labels/a\.png: is a colour picture \(mode RGB\)"
+    for choice in ("error", "skip"):
+        with pytest.raises(BadImages, match=f"2 {told}"):
+            prepare("folder", root=tmp_path, size=16, progress=False, on_bad_image=choice)
+    tiny_sets.save(tmp_path / "labels/b.png", tiny_sets.label(0, [1]))
+    with pytest.raises(BadImages, match=f"1 {told}"):
+        prepare("folder", root=tmp_path, size=16, progress=False)
+
+
+def test_folder_whose_labels_are_all_void(tmp_path):
+    tiny_sets.save(tmp_path / "images/a.jpg", tiny_sets.photo(0))
+    tiny_sets.save(tmp_path / "labels/a.png", tiny_sets.label(0, [VOID]))
+    with pytest.raises(DataError, match="every pixel of its 1 labels is void"):
         prepare("folder", root=tmp_path, size=16, progress=False)
 
 
