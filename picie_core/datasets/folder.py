@@ -1,6 +1,5 @@
 """Any folder of images, of mixed sizes and formats, with or without labels."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from picie_core.classes import VOID, ClassTable, distinct_colors
-from picie_core.datasets import decoding
+from picie_core.datasets import decoding, spreadsheet
 from picie_core.datasets.listing import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -73,31 +72,26 @@ def read_classes(file: Path) -> ClassTable:
     void unless a row says otherwise. Without `kind` a class is stuff.
 
     Raises:
-        DataError: a column or value is wrong; with the line.
+        DataError: it is no CSV in UTF-8, or a column or value is wrong; with the line.
     """
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, skipinitialspace=True)
-        if not {"id", "name"} <= set(reader.fieldnames or ()):
-            raise DataError(f"{file}: expected the columns id, name and optionally kind, got {reader.fieldnames}")
-        names: dict[str, int] = {}
-        ids: dict[int, int] = {}
-        void: set[int] = set()
-        things: set[int] = set()
-        for row in reader:
-            where, kind, name = f"{file}, line {reader.line_num}", (row.get("kind") or "stuff").strip(), row["name"]
-            if not (row["id"] or "").strip().isdecimal() or not (name or "").strip():
-                raise DataError(f"{where}: expected a whole number as id and a name, got {row['id']!r}, {name!r}")
-            if kind not in ("thing", "stuff", "void"):
-                raise DataError(f"{where}: kind is {kind!r}; expected thing, stuff or void")
-            number = int(row["id"])
-            if number in ids or number in void:
-                raise DataError(f"{where}: id {number} stands there twice")
-            if kind == "void":
-                void.add(number)
-                continue
-            ids[number] = names.setdefault(name.strip(), len(names))
-            if kind == "thing":
-                things.add(ids[number])
+    names: dict[str, int] = {}
+    ids: dict[int, int] = {}
+    void: set[int] = set()
+    things: set[int] = set()
+    for where, row in spreadsheet.rows(file, ("id", "name"), "the columns id, name and optionally kind"):
+        kind, name, number = ((row.get(column) or "").strip() for column in ("kind", "name", "id"))
+        if not number.isdecimal() or not name:
+            raise DataError(f"{where}: expected a whole number as id and a name, got {number!r}, {name!r}")
+        if kind not in ("", "thing", "stuff", "void"):
+            raise DataError(f"{where}: kind is {kind!r}; expected thing, stuff or void")
+        if int(number) in ids or int(number) in void:
+            raise DataError(f"{where}: id {int(number)} stands there twice")
+        if kind == "void":
+            void.add(int(number))
+            continue
+        ids[int(number)] = names.setdefault(name, len(names))
+        if kind == "thing":
+            things.add(ids[int(number)])
     if not names:
         raise DataError(f"{file} names no class: expected a row with an id and a name for each")
     return _table(file.name, tuple(names), ids, void if VOID in ids else void | {VOID}, things)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from picie_core import records
+from picie_core.datasets import spreadsheet
 from picie_core.datasets.problems import DataError
 from picie_core.records import Run
 
@@ -74,24 +75,21 @@ def read_names(file: Path) -> dict[int, str]:
     Rows without a name are passed over. UTF-8, with or without a byte order mark.
 
     Raises:
-        DataError: the file cannot be read, is not UTF-8, has other columns, or a cluster that is not a number.
+        DataError: the file cannot be read, is no CSV in UTF-8, has other columns, or a cluster that is not a number.
     """
     try:
-        reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig")))
+        rows = spreadsheet.rows(file, ("cluster", "name"), "the columns cluster and name")
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise DataError(
             f"names of clusters: {file}: {reason}; expected a CSV file with the columns cluster and name, such as an "
             "edited copy of the clusters.csv that `picie segment` writes"
         ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 ({error}): in a spreadsheet, save it as 'CSV UTF-8'") from error
-    if not {"cluster", "name"} <= set(reader.fieldnames or ()):
-        raise DataError(f"{file}: expected the columns cluster and name, got {', '.join(reader.fieldnames or ())}")
     names = {}
-    for row in reader:
-        if row["name"] and row["name"].strip():
-            if not (row["cluster"] or "").strip().isdecimal():
-                raise DataError(f"{file}, line {reader.line_num}: cluster is {row['cluster']!r}, expected a number")
-            names[int(row["cluster"])] = row["name"].strip()
+    for where, row in rows:
+        name, cluster = (row["name"] or "").strip(), row["cluster"] or ""
+        if name:
+            if not cluster.strip().isdecimal():
+                raise DataError(f"{where}: cluster is {row['cluster']!r}, expected a number")
+            names[int(cluster)] = name
     return names

@@ -235,6 +235,20 @@ def test_folder_with_wrong_classes(tmp_path, text, reason):
         prepare("folder", root=root, size=16, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("id,name\n3,Gebüsch\n".encode("cp1252"), r"classes\.csv is not UTF-8 .*save it as 'CSV UTF-8'"),
+        (b"id,name\n3," + b"x" * 200_000, r"classes\.csv is no CSV file \(field larger than field limit"),
+    ],
+)
+def test_folder_with_classes_that_are_no_csv_in_utf8(tmp_path, content, reason):
+    root = labelled_folder(tmp_path)
+    (root / "classes.csv").write_bytes(content)
+    with pytest.raises(DataError, match=reason):
+        prepare("folder", root=root, size=16, progress=False)
+
+
 def test_folder_with_instances_for_labels(tmp_path):
     tiny_sets.save(tmp_path / "images/a.png", tiny_sets.photo(0))
     tiny_sets.save(tmp_path / "labels/a.png", np.arange(36 * 48, dtype=np.uint16).reshape(36, 48))

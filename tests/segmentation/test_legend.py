@@ -52,6 +52,7 @@ def test_a_table_of_names_that_is_not_there_is_asked_for(tmp_path):
         (b"cluster,name\n1,tree\ntwo,sky\n", "line 3: cluster is 'two', expected a number"),
         (b"cluster,name\n1.0,tree\n", "cluster is '1.0'"),
         (b"name,cluster\ntree\n", "cluster is None"),
+        (b"cluster,name\n1," + b"x" * 200_000, "is no CSV file .field larger than field limit"),
         ("cluster,name\n1,Gebüsch\n".encode("latin-1"), "is not UTF-8 .*save it as 'CSV UTF-8'"),
     ],
 )
