@@ -1,8 +1,9 @@
 """What a data set is: how one split's images and labels are found in a folder, before any of them is read."""
 
 import hashlib
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from picie_core import suggestions
 from picie_core.classes import ClassTable
 from picie_core.datasets import decoding, framing
 from picie_core.datasets.problems import DataError, Problem, Unusable
+
+_log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LABEL_SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
@@ -184,16 +187,30 @@ def require(*paths: Path) -> None:
 def files_in(folder: Path, suffixes: tuple[str, ...], *, deep: bool = False) -> list[Path]:
     """Files in a folder (`deep`: and below) that end in one of `suffixes`, in any case, in the order of their names.
 
-    Names that begin with a dot are left out: systems put thumbnails and copies of attributes there.
+    Names that begin with a dot are left out: systems put thumbnails and copies of attributes there. Links to
+    folders are followed. A warning names a folder that cannot be opened.
     """
-    found = [
-        path
-        for path in (folder.rglob("*") if deep else folder.iterdir())
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
+    found = [path for path in _entries(folder, deep) if path.suffix.lower() in suffixes and path.is_file()]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _entries(folder: Path, deep: bool, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """What lies in a folder (`deep`: and below); `above`: device and number of the folders that it lies in itself."""
+    try:
+        (folder / "..").stat()  # asks for the right to enter, as each file in it will
+        status, inside = folder.stat(), [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except (NotADirectoryError, FileNotFoundError):  # a file, or a link to nothing
+        return
+    except OSError as error:
+        _log.warning("%s cannot be opened (%s): what is in it is left out", folder, error.strerror)
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:  # a link back
+        return
+    for path in inside:
+        yield path
+        if deep:
+            yield from _entries(path, deep, above | {here})
 
 
 class Photographs(NamedTuple):

@@ -298,6 +298,43 @@ def test_photographs_of_one_format_that_is_not_read_are_what_an_empty_folder_hol
     assert photographs(tmp_path) == ([], "")
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for split in ("train", "val"):
+        labelled_folder(there, split)
+        for kind in ("images", "labels"):
+            (here / kind).mkdir(parents=True, exist_ok=True)
+            (here / kind / split).symlink_to(there / kind / split)
+    (there / "images" / "train" / "sub" / "back").symlink_to(here / "images")
+    (there / "images" / "train" / "sub" / "nothing.jpg").symlink_to(there / "nothing")
+    (there / "images" / "train" / "sub" / "itself").symlink_to(there / "images" / "train" / "sub" / "itself")
+    names = [path.relative_to(here).as_posix() for path in photographs(here / "images" / "train").files]
+    assert names == [
+        *(f"images/train/sub/{name}" for name in ("0.jpg", "1.jpg")),
+        *(f"images/train/sub/back/val/sub/{name}" for name in ("0.jpg", "1.jpg")),
+    ]
+    (there / "images" / "train" / "sub" / "back").unlink()
+    data = [prepare("folder", root=here, split=split, size=16, progress=False) for split in ("train", "val")]
+    assert data[0].names == data[1].names == ["sub/0.jpg", "sub/1.jpg"]
+    assert data[0].labels is not None
+
+
+@pytest.mark.parametrize("refused", ["iterdir", "stat"])  # without the right to list (--x), or to enter (r--)
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch, caplog, refused):
+    for name in ("a.jpg", "shut/b.jpg", "open/c.jpg"):
+        tiny_sets.save(tmp_path / name, tiny_sets.photo(0))
+    shut, does = tmp_path / "shut", getattr(Path, refused)
+
+    def refuse(path: Path, **options):
+        if path == shut if refused == "iterdir" else path.is_relative_to(shut) and path != shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return does(path, **options)
+
+    monkeypatch.setattr(Path, refused, refuse)  # root, as whom tests may run, is refused nothing
+    assert photographs(tmp_path).files == [tmp_path / "a.jpg", tmp_path / "open" / "c.jpg"]
+    assert caplog.messages == [f"{shut} cannot be opened (Permission denied): what is in it is left out"]
+
+
 def test_no_suffix_is_both_read_and_not():
     assert not set(IMAGE_SUFFIXES) & set(UNREAD_SUFFIXES)
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in IMAGE_SUFFIXES + UNREAD_SUFFIXES)
