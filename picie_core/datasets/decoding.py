@@ -23,7 +23,8 @@ def read_image(data: bytes) -> Image.Image:
     """The image in `data` as Pillow's `RGB`, turned upright by its EXIF orientation.
 
     - greyscale, palette, CMYK, YCbCr, HSV, 1-bit: as Pillow converts them; colour profiles are not applied;
-    - 16-bit greyscale: value / 257, rounded (65,535 becomes 255). 16-bit colour: Pillow keeps the high byte;
+    - 16-bit greyscale: value / 257, rounded (65,535 becomes 255); PGM of other depths by its own greatest value.
+      16-bit colour: Pillow keeps the high byte;
     - transparency (RGBA, greyscale with alpha, a transparent palette entry): composited on white, as on a page;
     - animations and multi-page files: the first frame.
 
@@ -52,7 +53,9 @@ def _open(data: bytes) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     mode = image.mode
-    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):  # older Pillow opens 16-bit PNG as "I"
+    if mode.startswith("I;16") or (
+        mode == "I" and image.format in ("PNG", "PPM")
+    ):  # older Pillow opens 16-bit PNG as "I"
         values = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if mode in ("I", "F"):

@@ -51,6 +51,15 @@ def test_grey_16_bit_is_scaled(kind):
     assert out.max() == 255
 
 
+@pytest.mark.parametrize("most", [65535, 4095, 255])  # 12 bits: what many scanners and microscopes give
+def test_grey_pgm_is_scaled_by_its_greatest_value(most):
+    values = np.array([0, 1, most // 3, most - 1, most])
+    binary = values.astype(">u2" if most > 255 else np.uint8).tobytes()
+    expected = np.rint(values / most * 255).tolist()
+    for data in (b"P5 5 1 %d\n" % most + binary, b"P2 5 1 %d\n" % most + " ".join(map(str, values)).encode()):
+        assert rgb(data).tolist() == [[[value] * 3 for value in expected]]
+
+
 def test_colour_16_bit_png_is_scaled():
     pixels = struct.pack(">6H", 65535, 0, 32896, 257, 514, 65278)
     assert rgb(png(2, 16, 2, pixels)).tolist() == [[[255, 0, 128], [1, 2, 254]]]
