@@ -53,9 +53,8 @@ def _open(data: bytes) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     mode = image.mode
-    if mode.startswith("I;16") or (
-        mode == "I" and image.format in ("PNG", "PPM")
-    ):  # older Pillow opens 16-bit PNG as "I"
+    # Pillow opens PGM of more than 8 bits, and older Pillow 16-bit PNG, as "I" of 0 to 65,535.
+    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
         values = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if mode in ("I", "F"):

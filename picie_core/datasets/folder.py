@@ -42,11 +42,15 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
         require(root / "images")
     table_file = root / "classes.csv"
     label_files = files_in(labels, LABEL_SUFFIXES, deep=True) if labels.is_dir() else []
+    beside = _images_beside(root) if images != root else 0
     if any((images / name).is_dir() for name in ("train", "val")):
         require(images / split)
         images, labels = images / split, labels / split
     files, unread = photographs(images)
+    if beside:
+        unread = f"images beside images/ not looked at: {beside}" + (f"; {unread}" if unread else "")
     if not labels.is_dir():
+        _refuse_labels_beside_splits(root, split, files, label_files)
         return Listing([FileItem(relative(path, images), root, path) for path in files], False, None, unread=unread)
     by_stem = {_stem(path, labels): path for path in label_files if path.is_relative_to(labels)}
     items = []
@@ -63,6 +67,24 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
         return Listing(items, True, read_classes(table_file), orphans, unread=unread)
     found = partial(_discover, root, label_files)
     return Listing(items, True, None, orphans, discover=found, label_files=label_files, unread=unread)
+
+
+def _images_beside(root: Path) -> int:
+    """How many images lie in a folder that has images/, but neither there nor in labels/."""
+    others = (path for path in root.iterdir() if path.is_dir() and path.name not in ("images", "labels"))
+    below = sum(len(files_in(path, IMAGE_SUFFIXES, deep=True)) for path in others if not path.name.startswith("."))
+    return below + len(files_in(root, IMAGE_SUFFIXES))
+
+
+def _refuse_labels_beside_splits(root: Path, split: str, images: Sequence[Path], labels: Sequence[Path]) -> None:
+    """Raises `DataError` where labels of a split's images lie as if there were no splits."""
+    stems = {_stem(path, root / "images" / split) for path in images}
+    stray = [path for path in labels if _stem(path, root / "labels") in stems]
+    if stray:
+        raise DataError(
+            f"{len(stray)} labels of images/{split}/ do not lie in labels/{split}/, where they are looked for, such as "
+            f"{relative(stray[0], root)}: move them there"
+        )
 
 
 def read_classes(file: Path) -> ClassTable:

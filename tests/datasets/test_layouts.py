@@ -206,6 +206,32 @@ def test_folder_with_labels_for_one_split(tmp_path):
     assert prepare("folder", root=tmp_path, split="val", size=16, progress=False).labels is not None
 
 
+def test_folder_with_labels_beside_the_splits(tmp_path):
+    for name in ("train/sub/0.jpg", "val/sub/1.jpg", "test/2.jpg"):
+        tiny_sets.save(tmp_path / "images" / name, tiny_sets.photo(0))
+    for name in ("legend.png", "test/2.png"):  # neither of them of an image of train/ or val/
+        tiny_sets.save(tmp_path / "labels" / name, tiny_sets.label(0, [1]))
+    assert prepare("folder", root=tmp_path, size=16, progress=False).labels is None
+    for name in ("sub/0.png", "sub/1.png"):
+        tiny_sets.save(tmp_path / "labels" / name, tiny_sets.label(0, [1]))
+    for split, name in (("train", "0.png"), ("val", "1.png")):
+        told = (
+            f"1 labels of images/{split}/ do not lie in labels/{split}/, where .* such as labels/sub/{name}: move them"
+        )
+        with pytest.raises(DataError, match=told):
+            prepare("folder", root=tmp_path, split=split, size=16, progress=False)
+
+
+def test_folder_with_images_beside_images(tmp_path, caplog):
+    root = labelled_folder(tmp_path)
+    for name in ("a.jpg", "more/b.jpg", "more/still/c.png", ".thumbnails/a.png"):
+        tiny_sets.save(root / name, tiny_sets.photo(0))
+    (root / "images" / "d.heic").touch()
+    assert len(prepare("folder", root=root, size=16, progress=False)) == 2
+    told = "images beside images/ not looked at: 3; 1 file not looked at: .heic (convert it to JPEG)"
+    assert caplog.messages == [f"folder, split train: {told}"]
+
+
 def test_folder_with_its_own_classes(tmp_path):
     root = labelled_folder(tmp_path)
     (root / "classes.csv").write_text("id,name,kind\n7,lawn,stuff\n3,animal,thing\n200,animal,thing\n")
