@@ -1,5 +1,6 @@
 """From the bytes of a file to an upright 8-bit RGB image, or to a map of class indices."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -20,7 +21,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_image(data: bytes) -> Image.Image:
-    """The image in `data` as Pillow's `RGB`, turned upright by its EXIF orientation.
+    """The image in `data` as Pillow's `RGB`, turned upright by its EXIF orientation, if that can be read.
 
     - greyscale, palette, CMYK, YCbCr, HSV, 1-bit: as Pillow converts them; colour profiles are not applied;
     - 16-bit greyscale: value / 257, rounded (65,535 becomes 255); PGM of other depths by its own greatest value.
@@ -33,11 +34,20 @@ def read_image(data: bytes) -> Image.Image:
     """
     image = _open(data)
     try:
-        ImageOps.exif_transpose(image, in_place=True)
         image.load()
+        with contextlib.suppress(*_DAMAGED):  # EXIF that cannot be read, beside pixels that can
+            ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
     except _DAMAGED as error:
         raise Unusable(f"does not decode ({error})") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an opened image: 1, upright, also where there is none, or none that can be read."""
+    try:
+        return image.getexif().get(0x0112, 1)
+    except _DAMAGED:
+        return 1
 
 
 def _open(data: bytes) -> Image.Image:

@@ -99,7 +99,7 @@ class Ready(Saliency):
         for file in self._images.get(name, ()):
             try:
                 with Image.open(file) as image:
-                    turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations that swap the sides
+                    turned = decoding.orientation(image) in range(5, 9)  # these swap the sides
                     if turned and image.format == "TIFF":
                         image.load()  # by this at the latest, which depends on its version, Pillow turns a TIFF itself
                         turned = False

@@ -118,6 +118,14 @@ def test_exif_orientation(orientation, upright):
     assert rgb(jpeg(PHOTO, exif=exif)).shape == upright(PHOTO).shape
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_exif_that_cannot_be_read_turns_nothing(kind):
+    whole, options = Image.fromarray(PHOTO), {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(whole, kind, exif=b"Exif\0\0garbage, and no TIFF header", **options)
+    assert (rgb(data) == rgb(encoded(whole, kind, **options))).all()
+    assert decoding.orientation(Image.open(io.BytesIO(data))) == 1
+
+
 @pytest.mark.parametrize("values", [np.ones((4, 4), np.float32), np.ones((4, 4), np.int32) * 70000])
 def test_pixels_without_a_white_are_refused(values):
     with pytest.raises(Unusable, match="32-bit"):

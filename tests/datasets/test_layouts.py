@@ -215,9 +215,7 @@ def test_folder_with_labels_beside_the_splits(tmp_path):
     for name in ("sub/0.png", "sub/1.png"):
         tiny_sets.save(tmp_path / "labels" / name, tiny_sets.label(0, [1]))
     for split, name in (("train", "0.png"), ("val", "1.png")):
-        told = (
-            f"1 labels of images/{split}/ do not lie in labels/{split}/, where .* such as labels/sub/{name}: move them"
-        )
+        told = f"1 labels of images/{split}/ do not lie in labels/{split}/, .* such as labels/sub/{name}: move them"
         with pytest.raises(DataError, match=told):
             prepare("folder", root=tmp_path, split=split, size=16, progress=False)
 

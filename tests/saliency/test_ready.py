@@ -104,6 +104,15 @@ def test_a_mask_is_as_large_as_its_upright_image(tmp_path, suffix, orientation):
         built(torch.zeros(1, 3, 20, 20), [f"x.{suffix}"])
 
 
+def test_a_mask_is_as_large_as_its_image_whose_exif_cannot_be_read(photographs, tmp_path):
+    Image.new("RGB", (30, 30)).save(tmp_path / "data" / "two.png", exif=b"Exif\0\0garbage, and no TIFF header")
+    built = saliency.build(photographs)
+    assert built(torch.zeros(1, 3, 30, 30), ["two.png"]).any()
+    (tmp_path / "masks" / "two.png").write_bytes(png(np.zeros((30, 31), np.uint8)))
+    with pytest.raises(DataError, match=r"two\.png is 31 x 30 pixels, its image two\.png is 30 x 30"):
+        built(torch.zeros(1, 3, 30, 30), ["two.png"])
+
+
 def test_without_the_images_a_warning_says_that_sizes_are_not_checked(photographs, tmp_path, caplog):
     saliency.build(photographs.replace(data_root=tmp_path / "gone"))(torch.zeros(1, 3, 30, 30), ["two.png"])
     assert "sizes of masks are not checked" in caplog.text
