@@ -17,6 +17,9 @@ _DAMAGED = (
     struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 
+# Tags of TIFF, the last one of EXIF too.
+_BITS, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -45,7 +48,7 @@ def read_image(data: bytes) -> Image.Image:
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation of an opened image: 1, upright, also where there is none, or none that can be read."""
     try:
-        return image.getexif().get(0x0112, 1)
+        return image.getexif().get(_ORIENTATION, 1)
     except _DAMAGED:
         return 1
 
@@ -83,11 +86,13 @@ def read_label(data: bytes) -> Image.Image:
     optimiser has packed them into 1, 2 or 4 bits.
 
     Raises:
-        Unusable: empty, damaged, lossy (JPEG), a colour picture, or a TIFF that its EXIF orientation turns.
+        Unusable: empty, damaged, lossy (JPEG), a colour picture, or a TIFF that its EXIF orientation turns or in which
+            0 is white (a mask of 1 bit may be so: white is 1).
     """
     label = _open(data)
     try:
-        turn = label.getexif().get(0x0112, 1) if label.format == "TIFF" else 1
+        tags = label.getexif() if label.format == "TIFF" else {}
+        turn = tags.get(_ORIENTATION, 1)
         label.load()
     except _DAMAGED as error:
         raise Unusable(f"does not decode ({error})") from error
@@ -101,7 +106,9 @@ def read_label(data: bytes) -> Image.Image:
     if label.mode not in ("L", "P", "1", "I") and not label.mode.startswith("I;16"):
         raise Unusable(f"is a colour picture (mode {label.mode}); expected one channel of label ids")
     if label.mode == "L":
-        depth = data[24] if data[:8] == _PNG else 8
+        if tags and tags.get(_PHOTOMETRIC, 0) == 0:  # Pillow turns these around, as is right for pictures and 1 bit
+            raise Unusable("is a TIFF in which 0 is white, not id 0: save it with 0 as black, or as PNG")
+        depth = data[24] if data[:8] == _PNG else tags.get(_BITS, 8)
         if depth in (2, 4):  # Pillow stretches these to 0..255
             return label.point([value // (255 // (2**depth - 1)) for value in range(256)])
         return label

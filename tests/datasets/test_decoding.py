@@ -32,6 +32,14 @@ def png(width: int, depth: int, color_type: int, row: bytes) -> bytes:
     return data
 
 
+def tiff(width: int, depth: int, row: bytes, photometric: int = 1) -> bytes:
+    """A grey TIFF of one row, made by hand: Pillow writes no 2 or 4 bits."""
+    tags = {256: width, 257: 1, 258: depth, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 1, 279: len(row)}
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    row += b"\0" * (len(row) % 2)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(row)) + row + struct.pack("<H", len(tags)) + fields + b"\0" * 4
+
+
 def rgb(data: bytes) -> np.ndarray:
     image = decoding.read_image(data)
     assert image.mode == "RGB"
@@ -179,6 +187,19 @@ def test_packed_grey_labels_keep_their_ids(depth):
         sum(ids[i + j] << (8 - depth * (j + 1)) for j in range(8 // depth)) for i in range(0, len(ids), 8 // depth)
     )
     assert read_ids(png(len(ids), depth, 0, packed)).tolist() == [ids]
+    assert read_ids(tiff(len(ids), depth, packed)).tolist() == [ids]
+
+
+@pytest.mark.parametrize("depth", [2, 4, 8])
+def test_a_tiff_label_in_which_0_is_white_is_refused(depth):
+    assert read_ids(tiff(1, depth, b"\0")).tolist() == [[0]]
+    with pytest.raises(Unusable, match="a TIFF in which 0 is white, not id 0: save it with 0 as black, or as PNG"):
+        decoding.read_label(tiff(1, depth, b"\0", photometric=0))
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "group4"}])  # as faxes are stored, in which 0 is white
+def test_a_tiff_mask_of_one_bit_is_1_where_it_is_white(options):
+    assert (read_ids(encoded(Image.fromarray(IDS > 5), "TIFF", **options)) == (IDS > 5)).all()
 
 
 @pytest.mark.parametrize(
