@@ -69,7 +69,8 @@ def data_name(dataset: str, root: str | Path | None = None) -> str:
     if dataset != "folder" or root is None:
         return dataset
     place = Path(root).expanduser().resolve()
-    return f"folder-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:4]}"
+    name = os.fsencode(place.name).decode(errors="replace")  # of a name that is not UTF-8 what can be written
+    return f"folder-{name}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:4]}"
 
 
 def dataset_of(name: str) -> str:

@@ -1,5 +1,7 @@
 """`places`: one home, wherever the notebook is started from."""
 
+import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -128,3 +130,9 @@ def test_what_the_outputs_on_a_data_set_are_called(tmp_path, monkeypatch):
     assert places.data_name("folder", "photos/../photos/") == name  # the same place in other words
     assert places.data_name("folder", tmp_path / "more" / "photos") != name
     assert places.local_folder("folder", "photos").parts[-2:] == ("local", name)
+
+
+def test_a_folder_whose_name_is_not_utf8_is_called_by_what_can_be_written():
+    for raw, shown in ((b"/photos/sur\xff", "sur\N{REPLACEMENT CHARACTER}"), ("/photos/süß".encode(), "süß")):
+        digest = hashlib.sha256(raw).hexdigest()[:4]
+        assert places.data_name("folder", os.fsdecode(raw)) == f"folder-{shown}-{digest}"

@@ -58,11 +58,15 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
         stem = _stem(path, images)
         items.append(FileItem(relative(path, images), root, path, by_stem.get(stem, labels / f"{stem}.png")))
     wanted = {item.label for item in items}
-    orphans = [
-        Problem(relative(path, root), f"label without image: no {relative(images, root)}/{_stem(path, labels)}.*")
-        for path in label_files
-        if path.is_relative_to(labels) and path not in wanted
-    ]
+    orphans = []
+    for path in label_files:
+        if not path.is_relative_to(labels) or path in wanted:
+            continue
+        other = by_stem[_stem(path, labels)]
+        reason = f"label without image: no {relative(images, root)}/{_stem(path, labels)}.*"
+        if other in wanted:
+            reason = f"another label of its image: {relative(other, root)} is there too"
+        orphans.append(Problem(relative(path, root), reason))
     if table_file.exists():
         return Listing(items, True, read_classes(table_file), orphans, unread=unread)
     found = partial(_discover, root, label_files)

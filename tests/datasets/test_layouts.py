@@ -220,6 +220,18 @@ def test_folder_with_labels_beside_the_splits(tmp_path):
             prepare("folder", root=tmp_path, split=split, size=16, progress=False)
 
 
+def test_folder_with_two_labels_of_an_image(tmp_path):
+    root = labelled_folder(tmp_path)
+    tiny_sets.save(root / "labels/sub/0.bmp", tiny_sets.label(0, [3]))
+    tiny_sets.save(root / "labels/sub/stray.png", tiny_sets.label(0, [3]))
+    with pytest.raises(BadImages) as error:
+        prepare("folder", root=root, size=16, progress=False)
+    assert error.value.problems == [
+        ("labels/sub/0.bmp", "another label of its image: labels/sub/0.png is there too"),
+        ("labels/sub/stray.png", "label without image: no images/sub/stray.*"),
+    ]
+
+
 def test_folder_with_images_beside_images(tmp_path, caplog):
     root = labelled_folder(tmp_path)
     for name in ("a.jpg", "more/b.jpg", "more/still/c.png", ".thumbnails/a.png"):
