@@ -173,7 +173,7 @@ def results(
     picie results -p dataset=camvid -p epochs=4 --out camvid.csv
     picie results --of reports/tables/camvid-runs.csv -p recipe=paper -p epochs=4
     """
-    from picie_core import files, places, records, tables
+    from picie_core import places, records, tables
     from picie_core.tables import lists
 
     asked = options.matches(parameter)
@@ -195,7 +195,7 @@ def results(
         typer.echo(note, err=True)
     typer.echo(tables.as_text(tables.over_seeds(rows)))
     if out:
-        files.write(out.expanduser(), lists.merged(every, out.expanduser()).to_csv(index=False))
+        lists.add(every, out.expanduser())
         typer.echo(f"every run: {out}")
 
 

@@ -20,7 +20,7 @@ class PublishError(WorkbookError, ValueError):
 def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
     """Copy generated outputs into the committed `reports/figures` and `reports/tables`, as `<dataset>-<name>`.
 
-    The list of runs is not copied over the committed one but added to it (`lists.merged`): runs of other machines, and
+    The list of runs is not copied over the committed one but added to it (`lists.add`): runs of other machines, and
     of earlier calls, stay in it.
 
     Args:
@@ -60,23 +60,18 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
                 + ", ".join(f"{file.name} (shows {figures.shows(file)})" for file in refused)
             )
     targets = {file: places.reports_folder() / file.parent.name / f"{dataset}-{file.name}" for file in chosen}
-    contents = {target: _content(file, target) for file, target in targets.items()}
-    for target, content in contents.items():
-        files.write(target, content)
-    return list(contents)
+    for file, target in sorted(targets.items(), key=lambda item: item[0].name != outputs.RUNS):  # it may be refused
+        if file.name == outputs.RUNS:
+            lists.add(lists.listed(file), target)
+        else:
+            files.write(target, file.read_bytes())
+    return list(targets.values())
 
 
 def withheld(dataset: str) -> list[tuple[Path, str]]:
     """The generated figures that `publish` leaves out, and the data set whose images each shows."""
     made = outputs.generated(places.local_folder(dataset))
     return [(file, figures.shows(file)) for file in made if not _may(file)]
-
-
-def _content(file: Path, target: Path) -> str | bytes:
-    """What is to stand in `target`."""
-    if file.name == outputs.RUNS:
-        return lists.merged(lists.listed(file), target).to_csv(index=False)
-    return file.read_bytes()
 
 
 def _may(file: Path) -> bool:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import SoftFileLock
 
-from picie_core import places, records
+from picie_core import files, places, records
 from picie_core.errors import WorkbookError
 from picie_core.records import MACHINE, Run
 from picie_core.settings import Settings, SettingsError, parse, text
@@ -14,6 +15,9 @@ from picie_core.tables import NAMES, JoinError
 
 LISTED = ("dataset", "method", "recipe", "seed", "scored", "accuracy", "mIoU", "seconds", "commit", "digest", "command")
 """Of every list of runs, also one that older code wrote (see `every_run`)."""
+
+LOCK_SECONDS = 60.0
+"""How long to wait for who adds to a list."""
 
 
 class ListError(WorkbookError, ValueError):
@@ -74,6 +78,19 @@ def merged(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     both = pd.concat([table, older], ignore_index=True)
     both = both.drop_duplicates(["digest", "seed", "scored"], keep="first")
     return both.sort_values(["dataset", "method", "recipe", "seed", "command"], ignore_index=True)
+
+
+def add(table: pd.DataFrame, file: Path) -> None:
+    """Write a table of `every_run` to a CSV file, with those rows that only the file has (see `merged`). Who else adds
+    to it waits in the meantime, at most `LOCK_SECONDS`.
+
+    Raises:
+        ListError, JoinError: see `merged`.
+        OSError: see `files.write`; `TimeoutError`: another host died adding to it, and left the lock that is named.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with SoftFileLock(file.with_name(f".{file.name}.lock"), timeout=LOCK_SECONDS):  # of which nothing stays
+        files.write(file, merged(table, file).to_csv(index=False))
 
 
 def listed(file: Path) -> pd.DataFrame:

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -254,6 +256,17 @@ def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
         lists.merged(mixed, file)
     mixed.to_csv(file, index=False)
     assert len(lists.merged(new, file)) == 2  # of a list of several data sets nobody makes one number
+
+
+def test_who_adds_to_a_list_at_the_same_moment_waits(tmp_path, monkeypatch):
+    rows = {seed: ["camvid", "PiCIE", "ours", seed, "val", 50.0, 20.0, 9.0, "c", "d", "x"] for seed in range(8)}
+    added = [pd.DataFrame([row], columns=list(lists.LISTED)) for row in rows.values()]
+    merged = lists.merged
+    monkeypatch.setattr(lists, "merged", lambda *given: (merged(*given), time.sleep(0.02))[0])  # read, not yet written
+    with ThreadPoolExecutor(len(rows)) as pool:
+        list(pool.map(lists.add, added, [tmp_path / "made" / "runs.csv"] * len(rows)))
+    assert lists.listed(tmp_path / "made" / "runs.csv")["seed"].tolist() == list(rows)
+    assert [file.name for file in (tmp_path / "made").iterdir()] == ["runs.csv"]
 
 
 @pytest.mark.parametrize(
