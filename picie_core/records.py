@@ -28,6 +28,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from picie_core.classes import ClassTable
+from picie_core.errors import WorkbookError
 from picie_core.files import whole, write
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, majority_iou, match, match_iou, score
 from picie_core.metrics.partitions import object_classes, objects, things_and_stuff
@@ -44,6 +45,10 @@ MACHINE = {
     "comus_saliency_place", "comus_dino_place", "comus_backbone_place",
 }  # fmt: skip
 """Settings that say where a run is made, and nothing about what it is."""
+
+
+class UnreadableError(WorkbookError, ValueError):
+    """The folder of a finished run whose files are not those of one."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Run:
     def environment(self) -> Mapping[str, Any]:
         """`environment.json`: versions, commit, device (see `devices.environment`); empty where the file is gone."""
         file = self.folder / "environment.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        return _record(file, "python", "packages", "machine", "cpu_capability", "gpu") if file.is_file() else {}
 
     @property
     def classes(self) -> ClassTable | None:
@@ -99,24 +104,21 @@ def load(folder: Path) -> Run:
 
     Raises:
         FileNotFoundError: there is no finished run there.
-        ValueError: its files are not those of a run (`EOFError`: one is empty).
+        UnreadableError: its files are not those of a run.
     """
     if not is_done(folder):
         state = "an unfinished run: run the same settings again to go on" if folder.is_dir() else "no such folder"
         raise FileNotFoundError(f"no finished run in {folder} ({state})")
-    result = json.loads((folder / "result.json").read_text())
-    if not isinstance(result, dict) or not {"key", "seconds", "classes"} <= set(result):
-        raise ValueError(f"{folder / 'result.json'} is not the result of a run: it lacks key, seconds or classes")
-    matrix = np.load(folder / "confusion.npy", allow_pickle=False) if (folder / "confusion.npy").is_file() else None
-    settings = Settings.from_yaml((folder / "settings.yaml").read_text())
-    return Run(
-        settings=settings,
-        scores=None if matrix is None else score(matrix, classes_of(settings, matrix)),
-        confusion=matrix,
-        progress=read_progress(folder),
-        folder=folder,
-        result=result,
-    )
+    try:
+        result = _record(folder / "result.json", "key", "seconds", "classes", "commit")
+        matrix = np.load(folder / "confusion.npy", allow_pickle=False) if (folder / "confusion.npy").is_file() else None
+        settings = Settings.from_yaml((folder / "settings.yaml").read_text())
+        scores = None if matrix is None else score(matrix, classes_of(settings, matrix))
+        run = Run(settings, scores, matrix, read_progress(folder), folder, result)
+        _ = run.environment  # which tables ask for
+    except (OSError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise UnreadableError(f"{folder} cannot be read: {error}. Delete the folder to have it made again") from error
+    return run
 
 
 def classes_of(settings: Settings, matrix: np.ndarray, name: str = "final") -> np.ndarray:
@@ -143,8 +145,8 @@ def finished(root: Path) -> list[Run]:
     for file in sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime):
         try:
             found.append(load(file.parent))
-        except (OSError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-            log.warning("left out %s, which cannot be read: %s. Delete the folder to have it made again", file, error)
+        except (FileNotFoundError, UnreadableError) as error:
+            log.warning("left out: %s", error)
     return found
 
 
@@ -278,6 +280,14 @@ def read_progress(folder: Path) -> pd.DataFrame:
         if name.startswith("cluster_sizes"):
             table[name] = table[name].map(json.loads)
     return table
+
+
+def _record(file: Path, *names: str) -> dict[str, Any]:
+    found = json.loads(file.read_text())
+    lacks = [name for name in names if name not in found] if isinstance(found, dict) else names
+    if lacks:
+        raise ValueError(f"{file.name} is not that of a run: it lacks {', '.join(lacks)}")
+    return found
 
 
 def _scores_of_objects(settings: Settings, matrix: np.ndarray, things: frozenset[int]) -> dict[str, Scores]:

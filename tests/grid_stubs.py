@@ -35,7 +35,9 @@ if seed in (93, 96):
             break
         time.sleep(0.1)
 time.sleep(0.2)
-(folder / "result.json").write_text(json.dumps({"seconds": 2.0, "stub": True}))
+(folder / "settings.yaml").write_text("{settings: {}, sources: {}}")
+result = {"key": folder.name, "seconds": 2.0, "classes": None, "commit": None, "stub": True}
+(folder / "result.json").write_text(json.dumps(result))
 '''
 
 

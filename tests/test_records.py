@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import die, killed
 
-from picie_core import classes, files, records
+from picie_core import classes, devices, files, records
 from picie_core.metrics import majority, majority_iou, match_iou, score
 from picie_core.metrics.partitions import objects, things_and_stuff
 from picie_core.settings import Settings
@@ -33,6 +33,7 @@ def finished_run(folder, settings=None, matrix=MATRIX, **result):
     records.write_tensors(folder / "model.safetensors", {"weight": torch.arange(6.0).reshape(2, 3)})
     record = {"key": folder.name, "seconds": 1.5, "classes": None, "commit": "c"} | result
     files.write_json(folder / "result.json", record)
+    files.write_json(folder / "environment.json", devices.environment(torch.device("cpu")))
     return folder
 
 
@@ -181,13 +182,21 @@ def test_finished_runs_oldest_first(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", "[]"])
-@pytest.mark.parametrize("file", ["result.json", "confusion.npy", "settings.yaml"])
+@pytest.mark.parametrize("file", ["result.json", "confusion.npy", "settings.yaml", "environment.json"])
 def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path, caplog, file, content):
     finished_run(tmp_path / "good")
     (finished_run(tmp_path / "damaged") / file).write_text(content)
     assert [run.folder.name for run in records.finished(tmp_path)] == ["good"]
-    assert str(tmp_path / "damaged") in caplog.text
-    assert "cannot be read" in caplog.text
+    assert f"{tmp_path / 'damaged'} cannot be read: " in caplog.text
+    assert "Delete the folder" in caplog.text
+
+
+@pytest.mark.parametrize(("file", "name"), [("result.json", "commit"), ("environment.json", "cpu_capability")])
+def test_a_record_without_what_tables_ask_for_is_told(tmp_path, file, name):
+    damaged = finished_run(tmp_path / "damaged") / file
+    damaged.write_text(json.dumps({key: v for key, v in json.loads(damaged.read_text()).items() if key != name}))
+    with pytest.raises(records.UnreadableError, match=rf"{file} is not that of a run: it lacks {name}\. Delete"):
+        records.load(damaged.parent)
 
 
 def test_tidy_is_a_row_a_run_and_metric(tmp_path):

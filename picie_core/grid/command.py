@@ -46,7 +46,6 @@ def grid(
 
     Each run is notebook 00 executed by papermill; it lies in the run's folder below reports/runs/.
     """
-    from picie_core import records
     from picie_core.grid import cluster, ledger, plan, pool
     from picie_core.grid.display import Display
     from picie_core.training import loading
@@ -72,10 +71,9 @@ def grid(
     if dry_run:
         typer.echo(ledger.preview(read, ledger.entries(folders)))
         return
-    for job, folder in folders.items():
-        if records.is_done(folder):
-            loading.adopt(folder, job.settings)
     left = ledger.missing(folders)
+    for job in folders.keys() - left.keys():
+        loading.adopt(folders[job], job.settings)
     failed: dict[Job, Failure] = {}
     if left:
         if not (scheduler or slurm) and (note := pool.crowded(left, slots)):

@@ -27,7 +27,7 @@ class Entry:
     Attributes:
         job, folder: which, and where its run lies.
         state: `done`: its run is finished; `running`: a process holds the run's lock; `failed`: the last attempt
-            failed; `waiting`: neither.
+            failed, or what it left cannot be read; `waiting`: neither.
         share: of its epochs, how many are done: 0 to 1.
         seconds: that the run took, or has taken so far.
         reason: why it failed.
@@ -42,9 +42,10 @@ class Entry:
 
     @property
     def evidence(self) -> Path:
-        """Of a failed job, what to open: the executed notebook, or all that was said where none was kept."""
-        notebook = self.folder / f"{NOTEBOOK}.failed.ipynb"
-        return notebook if notebook.is_file() else self.folder / FAILURE
+        """Of a failed job, what to open: the executed notebook, or all that was said where none was kept; the folder
+        where neither was."""
+        files = self.folder / f"{NOTEBOOK}.failed.ipynb", self.folder / FAILURE
+        return next((file for file in files if file.is_file()), self.folder)
 
 
 def entries(folders: Mapping[Job, Path]) -> list[Entry]:
@@ -55,7 +56,7 @@ def entries(folders: Mapping[Job, Path]) -> list[Entry]:
 def missing(folders: Mapping[Job, Path]) -> dict[Job, Path]:
     """The jobs that are not done, in the order in which they are to be started: last those that somebody is running,
     and before them those that start from a run that an earlier job is to make, for which they would wait."""
-    left = {job: folder for job, folder in folders.items() if not records.is_done(folder)}
+    left = {job: folder for job, folder in folders.items() if _entry(job, folder).state != "done"}
     first = {job: {f for f in runs if not records.is_done(f)} for job, runs in before(left).items()}
     made = set(left.values())
     waits = {}
@@ -179,8 +180,18 @@ def _wrapped(about: str, indent: str) -> list[str]:
 
 
 def _entry(job: Job, folder: Path) -> Entry:
+    try:
+        return _read(job, folder)
+    except records.UnreadableError as error:
+        return Entry(job, folder, "failed", 0.0, 0.0, str(error))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"progress.csv or {FAILURE} cannot be read: {str(error).strip()}. The same grid makes them anew"
+        return Entry(job, folder, "failed", 0.0, 0.0, reason)
+
+
+def _read(job: Job, folder: Path) -> Entry:
     if records.is_done(folder):
-        return Entry(job, folder, "done", 1.0, json.loads((folder / "result.json").read_text())["seconds"])
+        return Entry(job, folder, "done", 1.0, records.load(folder).result["seconds"])
     progress = records.read_progress(folder)
     share = min(len(progress) / job.settings.own_epochs, 1) if job.settings.own_epochs else 0.0
     seconds = sum(progress["seconds"].tolist()) if len(progress) else 0.0

@@ -1,6 +1,7 @@
 """`grid.ledger`: what has become of jobs, read off their folders."""
 
 import json
+import re
 
 import pytest
 from filelock import FileLock
@@ -8,6 +9,15 @@ from filelock import FileLock
 from picie_core import options
 from picie_core.grid import ledger, plan
 from picie_core.grid.job import FAILURE, Failure, note
+from picie_core.settings import Settings
+
+
+def make(folder, seconds):
+    """A finished run of so many seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "settings.yaml").write_text(Settings().to_yaml())
+    result = {"key": folder.name, "seconds": seconds, "classes": None, "commit": None}
+    (folder / "result.json").write_text(json.dumps(result))
 
 
 @pytest.fixture
@@ -16,9 +26,8 @@ def folders(grid_file, tmp_path, monkeypatch):
     monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
     found = plan.prepare(plan.read(grid_file({"a": {}}, (1, 2, 3, 4))))
     done, running, failed, _ = found.values()
-    for folder in (done, running):
-        folder.mkdir(parents=True)
-    (done / "result.json").write_text(json.dumps({"seconds": 30.0}))
+    running.mkdir(parents=True)
+    make(done, 30.0)
     (running / "progress.csv").write_text("epoch,seconds\n0,12.0\n")
     note(failed, Failure("ValueError: no", "all of it"))
     return found
@@ -58,9 +67,31 @@ def test_a_run_that_nobody_holds_is_not_running(folders):
     assert [entry.state for entry in ledger.entries(folders)] == ["done", "waiting", "failed", "waiting"]
 
 
+@pytest.mark.parametrize(
+    ("number", "file", "content", "advice"),
+    [
+        (0, "result.json", "", "Delete the folder to have it made again"),
+        (0, "result.json", '{"seconds": 3}', "it lacks key, classes, commit. Delete the folder"),
+        (0, "settings.yaml", "", "no settings file of a run: .* Delete the folder"),
+        (1, "progress.csv", "a,b\n1,2,3\n4\n1,2,3,4\n", "progress.csv or failure.json cannot be read: .*The same grid"),
+        (1, "progress.csv", "epoch\n0\n", "cannot be read: 'seconds'. The same grid"),
+        (2, FAILURE, "", "cannot be read: Expecting value: .* The same grid"),
+        (2, FAILURE, "[]", "cannot be read: .* The same grid"),
+    ],
+)
+def test_what_cannot_be_read_of_a_run_has_failed_and_is_not_done(folders, number, file, content, advice):
+    folder = list(folders.values())[number]
+    (folder / file).write_text(content)
+    entry = ledger.entries(folders)[number]
+    assert entry.state == "failed"
+    assert re.search(advice, entry.reason)
+    assert entry.evidence.exists()
+    assert entry.job in ledger.missing(folders)
+
+
 def test_what_is_done_counts_whoever_did_it_and_whatever_failed_before(folders):
     failed = list(folders.values())[2]
-    (failed / "result.json").write_text(json.dumps({"seconds": 1.0}))
+    make(failed, 1.0)
     assert (failed / FAILURE).is_file()
     assert ledger.entries(folders)[2].state == "done"
 
@@ -94,11 +125,6 @@ def transfers(grid_file, tmp_path, monkeypatch):
     return plan.prepare(plan.read(grid_file(rows | {"picie": {"num_clusters": 12}})))
 
 
-def done(folder, seconds):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").write_text(json.dumps({"seconds": seconds}))
-
-
 def test_jobs_that_would_wait_for_what_others_make_come_later(transfers):
     found = ledger.before(transfers)
     picie, untrained = (next(iter(found[job])) for job in list(transfers)[:2])
@@ -107,7 +133,7 @@ def test_jobs_that_would_wait_for_what_others_make_come_later(transfers):
     assert [job.row for job in ledger.missing(transfers)] == [
         "raw untrained", "picie", "raw picie", "unit picie", "unit untrained",
     ]  # fmt: skip
-    done(untrained, 1.0)  # and so nobody waits for it
+    make(untrained, 1.0)  # and so nobody waits for it
     assert [job.row for job in ledger.missing(transfers)] == [
         "raw untrained", "unit untrained", "picie", "raw picie", "unit picie",
     ]  # fmt: skip
@@ -117,7 +143,7 @@ def test_time_left_holds_the_runs_that_jobs_start_from(transfers):
     raw, of_untrained, *_, picie = transfers.values()
     untrained = next(iter(ledger.before(transfers)[list(transfers)[1]]))
     for folder, seconds in ((raw, 2.0), (of_untrained, 4.0)):  # one of each name is known
-        done(folder, seconds)
+        make(folder, seconds)
     untrained.mkdir(parents=True)
     for folder, seconds in ((picie, 10.0), (untrained, 5.0)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +153,7 @@ def test_time_left_holds_the_runs_that_jobs_start_from(transfers):
     assert ledger.seconds_left(ledger.entries(transfers), 9) == pytest.approx(36 / 3)  # three jobs are left
     (untrained / "progress.csv").unlink()
     assert ledger.seconds_left(ledger.entries(transfers), 1) is None
-    done(untrained, 5.0)
+    make(untrained, 5.0)
     assert ledger.seconds_left(ledger.entries(transfers), 1) == pytest.approx(2 + 4 + 20)
 
 
@@ -136,13 +162,13 @@ def test_what_a_done_job_started_from_says_how_long_that_of_another_seed_takes(g
     probe = {"method": "probe", "num_clusters": 12, "pretext": "untrained"}
     folders = plan.prepare(plan.read(grid_file({"probe": probe}, (1, 2))))
     first, second = folders
-    done(folders[first], 3.0)
+    make(folders[first], 3.0)
     assert ledger.seconds_left(ledger.entries(folders), 1) is None  # of the network of the second nothing is known
-    done(next(iter(ledger.before(folders)[first])), 7.0)
+    make(next(iter(ledger.before(folders)[first])), 7.0)
     assert ledger.seconds_left(ledger.entries(folders), 1) == pytest.approx(3 + 7)
-    done(next(iter(ledger.before(folders)[second])), 100.0)
+    make(next(iter(ledger.before(folders)[second])), 100.0)
     assert ledger.seconds_left(ledger.entries(folders), 1) == pytest.approx(3)
-    done(folders[second], 3.0)
+    make(folders[second], 3.0)
     (next(iter(ledger.before(folders)[second])) / "result.json").unlink()  # which nobody needs any more
     assert ledger.seconds_left(ledger.entries(folders), 1) == 0
 
