@@ -1,6 +1,7 @@
 """A grid's jobs on a cluster, by dask.distributed: a scheduler that is there, or one on Slurm (extra `cluster`)."""
 
 import logging
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def slurm(file: Path) -> Iterator["Client"]:
     worker came, or that sbatch refused, is not followed by another: dask logs it and waits.
 
     Raises:
-        GridError: the file is not right, or the extra `cluster` is not installed.
+        GridError: the file is not right, this machine has no sbatch, or the extra `cluster` is not installed.
     """
     distributed = _distributed()
     try:
@@ -81,6 +82,13 @@ def slurm(file: Path) -> Iterator["Client"]:
             f"{file}: processes = {arguments['processes']}: expected 1, for dask does not replace workers of several "
             "when their Slurm job ends: leave it out, and give cores, as many as a Slurm job is to run jobs at a time"
         )
+    if not isinstance(walltime := arguments.get("walltime"), str | None):
+        raise GridError(
+            f'{file}: walltime = {walltime!r}: expected a text, such as walltime: "12:00:00"; without the quotes YAML '
+            "reads a number"
+        )
+    if not shutil.which("sbatch"):
+        raise GridError("this machine has no sbatch: start the grid where `sbatch` submits jobs to Slurm")
     try:
         with dask.config.set({"distributed.scheduler.allowed-failures": LOST_AT_MOST}):
             cluster = SLURMCluster(**arguments)

@@ -33,6 +33,14 @@ def prepared(grid_file, stub):
     return make
 
 
+@pytest.fixture
+def sbatch(tmp_path, monkeypatch):
+    """What is on a machine with Slurm."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sbatch").touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+
 def work(scheduler, stub, folders):
     """Run on the scheduler's workers, where jobs are stubs too."""
     noted = Noted()
@@ -110,16 +118,26 @@ def test_nobody_answers(monkeypatch, address, why):
         ("jobs: 0", r"jobs = 0: expected how many Slurm jobs are to work, 1 or more"),
         ("jobs: many", r"jobs = 'many': expected"),
         ("cores: 4\nprocesses: 4", r"processes = 4: expected 1, .*: leave it out, and give cores"),
+        ("walltime: 12:00:00", r'walltime = 43200: expected a text, such as walltime: "12:00:00"'),
     ],
 )
-def test_a_slurm_file_that_is_not_right(tmp_path, content, message):
+def test_a_slurm_file_that_is_not_right(tmp_path, sbatch, content, message):
     file = tmp_path / "slurm.yaml"
     file.write_text(content)
     with pytest.raises(GridError, match=message), cluster.slurm(file):
         pass
 
 
-def test_a_slurm_file_becomes_slurm_jobs(tmp_path, monkeypatch):
+def test_without_slurm_it_says_where_to_start(tmp_path, monkeypatch):
+    """It waited for workers that could not come."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    file = tmp_path / "slurm.yaml"
+    file.write_text("cores: 1\nmemory: 1GB\n")
+    with pytest.raises(GridError, match="this machine has no sbatch: start"), cluster.slurm(file):
+        pass
+
+
+def test_a_slurm_file_becomes_slurm_jobs(tmp_path, sbatch, monkeypatch):
     """There is no Slurm here: what sbatch would be given is looked at."""
     import dask_jobqueue.slurm
 
@@ -175,7 +193,7 @@ def test_a_killed_workers_job_is_done_by_another(scheduler, prepared, stub):
 
 
 @pytest.mark.slow
-def test_a_slurm_job_that_ends_is_followed_by_another(prepared, stub, tmp_path, monkeypatch):
+def test_a_slurm_job_that_ends_is_followed_by_another(prepared, stub, sbatch, tmp_path, monkeypatch):
     """As at its walltime, which takes the worker and its nanny. Slurm's jobs are processes here."""
     import dask
     import dask_jobqueue.local
