@@ -1,9 +1,11 @@
 """One writer a run: a lock that the death of its holder releases, and a lease for file systems without locks."""
 
 import _thread
+import errno
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,7 +47,11 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def held(folder: Path) -> bool:
-    """Whether a process holds the folder's lock now, on this host or another (where it may have died holding it)."""
+    """Whether a process holds the folder's lock now, on this host or another (where it may have died holding it).
+
+    Where the folder may only be read, the lease alone tells: held is one that was renewed within `STALE_SECONDS`, by
+    this host's clock.
+    """
     if not (folder / "lock").exists():
         return False
     with ExitStack() as taken:
@@ -54,6 +60,11 @@ def held(folder: Path) -> bool:
                 lock.acquire(timeout=0)
             except Timeout:
                 return True
+            except OSError as error:
+                if error.errno not in (errno.EROFS, errno.EACCES):
+                    raise
+                lease = folder / "lease"
+                return lease.exists() and time.time() - lease.stat().st_mtime < STALE_SECONDS
             taken.callback(lock.release)
     return False
 

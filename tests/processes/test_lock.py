@@ -1,5 +1,6 @@
 """`lock`: one writer a folder; death releases; another host is believed while it renews its lease."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 from filelock import FileLock, SoftFileLease
+from tiny_runs import full
 
 from picie_core.processes import lock
 
@@ -213,3 +215,22 @@ def test_whether_somebody_holds_a_folder(tmp_path):
     assert lock.held(tmp_path)
     end(process, signal.SIGINT)
     assert not lock.held(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["FileLock", "SoftFileLease"])
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_of_a_folder_that_may_only_be_read_the_lease_tells(tmp_path, monkeypatch, name, number):
+    def refused(self, **_):
+        raise OSError(number, os.strerror(number), self.lock_file)
+
+    (tmp_path / "lock").touch()
+    monkeypatch.setattr(getattr(lock, name), "acquire", refused)
+    assert not lock.held(tmp_path)
+    (tmp_path / "lease").touch()
+    assert lock.held(tmp_path)
+    now = time.time() - lock.STALE_SECONDS - 1
+    os.utime(tmp_path / "lease", (now, now))
+    assert not lock.held(tmp_path)
+    monkeypatch.setattr(getattr(lock, name), "acquire", full)
+    with pytest.raises(OSError, match="No space left"):
+        lock.held(tmp_path)
