@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,10 +70,14 @@ def settings(parameter: list[str] | None) -> dict[str, Any]:
 
 
 def matches(parameter: list[str] | None) -> "Callable[[Settings], bool]":
-    """A test of settings: whether they have the values given with `-p`.
+    """A test of settings: whether they have the values given with `-p`; of places, whichever way they are written.
 
     Raises:
         RefusedError, SettingsError: see `settings`.
     """
-    wanted = settings(parameter)
-    return lambda run: all(getattr(run, name) == value for name, value in wanted.items())
+    wanted = {name: _in_full(value) for name, value in settings(parameter).items()}
+    return lambda run: all(_in_full(getattr(run, name)) == value for name, value in wanted.items())
+
+
+def _in_full(value: Any) -> Any:
+    return value.expanduser().resolve() if isinstance(value, Path) else value

@@ -229,13 +229,17 @@ def test_runs_on_two_folders_are_two_rows(picie, tiny_run, tmp_path, monkeypatch
         for name in ("a", "b")
     ]
     monkeypatch.setattr(records, "finished", lambda root: found)
+    monkeypatch.setenv("HOME", str(tmp_path))
     _, out, err = picie("results", "-p", "dataset=folder", "--out", "list.csv")
     names = [places.data_name("folder", tmp_path / name) for name in ("a", "b")]
     assert all(name in out for name in names)
     assert err == ""
     assert sorted(pd.read_csv("list.csv")["dataset"]) == sorted(names)
     assert all(name in picie("results", "--of", "list.csv")[1] for name in names)
-    assert names[1] not in picie("results", "-p", f"data_root={tmp_path / 'a'}")[1]
+    for written in (tmp_path / "a", "a", "b/../a", "~/a"):  # the working directory, and home
+        shown = picie("results", "-p", f"data_root={written}")[1]
+        assert names[0] in shown
+        assert names[1] not in shown
 
 
 def test_without_scores_the_runs_that_learned_are_named(picie, tiny_run, monkeypatch):

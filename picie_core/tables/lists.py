@@ -71,8 +71,9 @@ def merged(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     older = listed(file)
     own, strange = older["dataset"].unique(), sorted(set(table["dataset"]) - set(older["dataset"]))
     if len(own) == 1 and strange:
+        alone = f"dataset={own[0]}" if places.dataset_of(own[0]) == own[0] else "data_root=DIR, its folder of images"
         raise JoinError(
-            f"{file} lists the runs of {own[0]}, and these are of {', '.join(strange)} too: give -p dataset={own[0]}, "
+            f"{file} lists the runs of {own[0]}, and these are of {', '.join(strange)} too: give -p {alone}, "
             "or another file"
         )
     both = pd.concat([table, older], ignore_index=True)

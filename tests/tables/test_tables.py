@@ -254,6 +254,9 @@ def test_rows_of_runs_that_are_elsewhere_stay(tmp_path):
     mixed = pd.DataFrame([rows[2], ["scenes", *rows[1][1:]]], columns=columns)
     with pytest.raises(tables.JoinError, match=r"lists the runs of camvid, .* of scenes too: give -p dataset=camvid"):
         lists.merged(mixed, file)
+    pd.DataFrame([["folder-a-0123", *rows[1][1:]]], columns=columns).to_csv(file, index=False)
+    with pytest.raises(tables.JoinError, match=r"of folder-a-0123, .* of camvid too: give -p data_root=DIR, its"):
+        lists.merged(new, file)
     mixed.to_csv(file, index=False)
     assert len(lists.merged(new, file)) == 2  # of a list of several data sets nobody makes one number
 
