@@ -150,14 +150,14 @@ def read(
         else:
             found = numbers.read(content.get("seeds"), f"seeds = {content.get('seeds')!r}", problems)
         key = _published(entry.get("published"), where, problems)
-        rows[name] = Row(name, str(entry.get("about", "")), base | above | own, found, key)
+        rows[name] = Row(name, str(entry.get("about") or ""), base | above | own, found, key)
     problems += [f"there is no row {name!r}: {_nearest(name, rows)}" for name in only if name not in rows]
     kept = tuple(filter(None, rows.values()))
     if not problems:
         problems += _conflicts(kept)
     if problems:
         raise GridError(_listed(file, problems))
-    return Grid(file, str(content.get("title", file.stem)), str(content.get("about", "")), kept)
+    return Grid(file, str(content.get("title") or file.stem), str(content.get("about") or ""), kept)
 
 
 def refuse_beaten(grid: Grid, given: Mapping[str, Any]) -> None:
@@ -242,8 +242,8 @@ def _settings(given: Any, where: str, problems: list[str]) -> dict[str, Any]:
             if name == "seed":
                 raise SettingsError("seed: a grid's seeds stand in `seeds`")
             refuse_fresh({name: value})
-            # YAML reads 1e-3 as a text, and `parse` knows unknown names
-            found[name] = parse(name, text(value))
+            # YAML reads 1e-3 as a text and `on` as true, and `parse` knows unknown names
+            found[name] = parse(text(name), text(value))
         except SettingsError as error:
             problems.append(f"{where}: {error}")
     return found

@@ -16,7 +16,7 @@ def read(given: Any, what: str, problems: list[str]) -> tuple[int, ...]:
         problems.append("no seeds: give `seeds: 1-10` for the grid or for every row, or --seeds 1-10")
         return ()
     try:
-        numbers = [given] if isinstance(given, int) else list(_numbers(given))
+        numbers = [given] if type(given) is int else list(_numbers(given))  # YAML's `yes` is an int too
     except (TypeError, ValueError):
         numbers = []
     if not numbers:

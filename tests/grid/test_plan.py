@@ -93,6 +93,9 @@ def test_every_mistake_is_told_at_once(grid_file):
         {"name": "setting", "published": {"table": "picie_table5_ablation1", "method": "row 1", "setting": "x"}},
         {"name": "key", "published": "picie_table5_ablation1"},
         {"name": "fresh", "settings": {"fresh": True}},
+        {"name": "number", "settings": {4: "epochs"}},
+        {"name": "on", "settings": {True: 3}},
+        {"name": "yes", "seeds": True},
         {"name": "which", "published": {"table": "picie_supp_table1_iic_lambda", "method": "IIC"}},
         "no row",
     ]
@@ -116,7 +119,10 @@ def test_every_mistake_is_told_at_once(grid_file):
         r"row 'key': published = 'picie_table5_ablation1': expected table, method",
         r"row 'fresh': fresh: a grid goes on where it stopped",
         r"row 'which': picie_supp_table1_iic_lambda has 6 rows 'IIC': give the `setting`, one of 'lambda=1.0'",
-        r"row 15: expected a mapping with a name, got 'no row'",
+        r"row 'number': no setting is called '4'",
+        r"row 'on': no setting is called 'true'",
+        r"row 'yes': seeds = True: expected numbers",
+        r"row 18: expected a mapping with a name, got 'no row'",
     ]
     for line in expected:
         assert any(re.search(line, found) for found in lines), (line, lines)
@@ -148,6 +154,13 @@ def test_values_that_do_not_go_together_and_one_run_under_two_names(grid_file):
     text = str(caught.value)
     assert "row 'b': num_overclusters = 3" in text
     assert "row 'c': the same settings as row 'a'" in text
+
+
+def test_a_title_and_texts_that_are_left_empty_are_none(tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text("title:\nabout:\nseeds: 1\nrows: [{name: a, about: }]")
+    grid = read(file)
+    assert (grid.title, grid.about, grid.rows[0].about) == ("small", "", "")
 
 
 @pytest.mark.parametrize(
