@@ -298,7 +298,8 @@ def test_results_of_a_list_are_those_of_its_runs_and_lists_add_up(picie, home, t
 
 def test_a_list_of_one_data_set_takes_no_runs_of_another(picie, home, tiny_run, monkeypatch):
     monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
-    other = [dict.fromkeys(lists.LISTED, "x") | {"dataset": "camvid", "seed": 1}]
+    numbers = {"seed": 1, "accuracy": 50, "mIoU": 20, "seconds": 9}
+    other = [dict.fromkeys(lists.LISTED, "x") | {"dataset": "camvid"} | numbers]
     pd.DataFrame(other).to_csv(home.parent / "camvid.csv", index=False)
     status, _, err = picie("results", "--out", "camvid.csv")
     assert status == 2

@@ -98,15 +98,20 @@ def listed(file: Path) -> pd.DataFrame:
     """A table of `every_run` as it was written to a CSV file; older ones lack columns.
 
     Raises:
-        ListError: the file is no such table, or not there.
+        ListError: the file is no such table, or not there; of a cell that is none of it the line and the column.
     """
     try:
-        table = pd.read_csv(file, dtype={"digest": str, "commit": str})  # or 12e456789012 is a number
+        table = pd.read_csv(file, dtype=str)  # or the digest 12e456789012 is a number
         if missing := [name for name in LISTED if name not in table]:
             raise ValueError(f"it has no column {', '.join(missing)}")
-        for row, (digest, seed) in enumerate(zip(table["digest"], table["seed"], strict=True), start=1):
-            if not isinstance(digest, str) or not str(seed).removesuffix(".0").isdecimal():
-                raise ValueError(f"row {row} has no digest or no seed")
+        for name in ("dataset", "digest"):
+            _refuse(table, name, table[name].isna(), "a text")
+        numbers = table[["seed", "accuracy", "mIoU", "seconds"]].apply(pd.to_numeric, errors="coerce")
+        words = numbers.isna() & table[numbers.columns].notna()
+        for name in numbers:
+            _refuse(table, name, words[name], "a number")
+        _refuse(table, "seed", (numbers["seed"] % 1 != 0) | (numbers["seed"] < 0), "a whole number")
+        table[numbers.columns] = numbers.astype({"seed": int})
     except FileNotFoundError as error:
         raise ListError(f"there is no file {file}: give a CSV that `picie results --out` wrote") from error
     except ValueError as error:  # pandas' and UTF-8's too
@@ -193,6 +198,13 @@ def committed(dataset: str) -> pd.DataFrame:
             f"`picie results -p dataset={dataset} --out {file.name}`"
         )
     return tidy(pd.DataFrame(table[table["scored"] == "val"]))
+
+
+def _refuse(table: pd.DataFrame, column: str, wrong: Any, expected: str) -> None:
+    """Raise a `ValueError` that names the first cell of the column that is wrong (of the rows: whether)."""
+    for line, (cell, bad) in enumerate(zip(table[column].fillna(""), wrong, strict=True), start=2):
+        if bad:
+            raise ValueError(f"line {line}, column {column}: expected {expected}, got {cell!r}")
 
 
 def _machine(environment: Mapping[str, Any]) -> dict[str, str]:

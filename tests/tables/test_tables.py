@@ -277,7 +277,7 @@ def test_who_adds_to_a_list_at_the_same_moment_waits(tmp_path, monkeypatch):
     [
         ("", "No columns to parse"),
         ("\xff", "codec can't decode"),
-        (f"{','.join(lists.LISTED)}\n<<<<<<< HEAD\n", "row 1 has no digest or no seed"),
+        (f"{','.join(lists.LISTED)}\n<<<<<<< HEAD\n", "line 2, column digest: expected a text, got ''"),
         ("seed,mIoU\n1,2\n", "it has no column dataset, method, recipe, scored, accuracy, seconds, commit, digest"),
     ],
 )
@@ -286,6 +286,34 @@ def test_a_file_that_is_no_list_of_runs_is_named(tmp_path, text, fault):
     file.write_text(text, encoding="latin-1")
     with pytest.raises(lists.ListError, match=rf"camvid-runs\.csv is not a list of runs, a CSV that .*{fault}"):
         lists.merged(lists.every_run([]), file)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "fault"),
+    [
+        ("mIoU", "n/k", "column mIoU: expected a number, got 'n/k'"),
+        ("accuracy", "5O", "column accuracy: expected a number, got '5O'"),
+        ("seconds", "fast", "column seconds: expected a number, got 'fast'"),
+        ("dataset", "", "column dataset: expected a text, got ''"),
+        ("seed", "one", "column seed: expected a number, got 'one'"),
+        ("seed", "1.5", "column seed: expected a whole number, got '1.5'"),
+        ("seed", "-1", "column seed: expected a whole number, got '-1'"),
+        ("seed", "", "column seed: expected a whole number, got ''"),
+    ],
+)
+def test_a_cell_that_is_none_of_a_list_is_named(tiny_run, tmp_path, column, cell, fault):
+    rows = pd.concat([lists.every_run([tiny_run])] * 2).astype(object)
+    rows.iloc[1, rows.columns.get_loc(column)] = cell
+    rows.to_csv(tmp_path / "runs.csv", index=False)
+    with pytest.raises(lists.ListError, match=rf"runs\.csv is not a list of runs, .*: line 3, {fault}"):
+        lists.listed(tmp_path / "runs.csv")
+
+
+def test_a_seed_may_be_written_with_a_point(tiny_run, tmp_path):
+    """As spreadsheets and pandas write a column with an empty cell."""
+    rows = lists.every_run([tiny_run])
+    rows.assign(seed=rows["seed"].astype(float)).to_csv(tmp_path / "runs.csv", index=False)
+    assert f"{lists.listed(tmp_path / 'runs.csv')['seed'].iloc[0]}" == f"{tiny_run.settings.seed}"
 
 
 def test_older_rows_keep_their_digest_and_lack_what_they_do_not_say(tiny_run, tmp_path):
