@@ -176,11 +176,14 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
 
     Raises:
         SettingsError: see `route`.
-        NotebookError: a cell failed or (`KernelDiedError`) the kernel died; the notebook so far is kept beside `output`
-            as `NAME.failed.ipynb` (until a later execution succeeds), and an older `output` stays as it was.
+        NotebookError: `output` is a folder (nothing is executed); or a cell failed or (`KernelDiedError`) the kernel
+            died: the notebook so far is kept beside `output` as `NAME.failed.ipynb` (until a later execution succeeds),
+            and an older `output` stays as it was.
         OSError: it cannot be written, see `files.of_file`.
     """
     injected = route(notebook, given)
+    if output.is_dir():
+        raise NotebookError(f"{output} is a folder: give the executed notebook's file: {output / notebook.name}")
     output.parent.mkdir(parents=True, exist_ok=True)
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.stem}.", suffix=".ipynb")

@@ -465,6 +465,12 @@ def test_run_writes_where_it_is_told(picie, home, monkeypatch):
         assert picie("run", *words)[:2] == (0, f"executed notebook: {place}\nsaid in {Path(place).name}\n")
 
 
+def test_a_folder_for_the_output_is_refused_before_a_kernel_starts(picie, no_kernel, tmp_path):
+    status, _, err = picie("run", "01", "--output", tmp_path)
+    assert (status, list(tmp_path.glob(".*"))) == (2, [])
+    assert err == f"picie: {tmp_path} is a folder: give the executed notebook's file: {tmp_path}/01_data.ipynb\n"
+
+
 def test_each_folder_of_photographs_has_its_outputs_and_its_report(picie, home, tmp_path, monkeypatch):
     def execute(file, given, output):
         tables.save(pd.DataFrame({"of": [given["data_root"]]}), output.parents[1] / "tables", "picie-scores")
