@@ -27,7 +27,7 @@ def write(file: Path, *parts: str | bytes | memoryview) -> None:
 
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """A file that is written at once: under a temporary name (`.*.tmp` beside it, short however long its own is),
+    """A file that is written at once: under a temporary name (`.*.tmp` beside it, with the first letters of its own),
     flushed to disk, then renamed; readable by all (mode 0644).
 
     Args:
@@ -43,7 +43,7 @@ def whole(file: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:16]}.", suffix=".tmp")
         temporary = Path(name)
         os.close(handle)
         yield temporary

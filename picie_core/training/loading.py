@@ -31,7 +31,7 @@ def load(folder: Path, settings: Settings, classes: ClassTable | None) -> Run:
             them over.
 
     Raises:
-        FileNotFoundError, ValueError, EOFError: see `records.load`.
+        FileNotFoundError, UnreadableError: see `records.load`.
     """
     adopt(folder, settings)
     run = records.load(folder)
