@@ -6,3 +6,7 @@ class WorkbookError(Exception):
 
     The command shows the message alone; every other exception is a mistake of ours and keeps its traceback.
     """
+
+
+class UnreadableError(WorkbookError, ValueError):
+    """The folder of a finished run whose files are not those of one."""

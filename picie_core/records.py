@@ -28,7 +28,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from picie_core.classes import ClassTable
-from picie_core.errors import WorkbookError
+from picie_core.errors import UnreadableError
 from picie_core.files import whole, write
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, majority_iou, match, match_iou, score
 from picie_core.metrics.partitions import object_classes, objects, things_and_stuff
@@ -45,10 +45,6 @@ MACHINE = {
     "comus_saliency_place", "comus_dino_place", "comus_backbone_place",
 }  # fmt: skip
 """Settings that say where a run is made, and nothing about what it is."""
-
-
-class UnreadableError(WorkbookError, ValueError):
-    """The folder of a finished run whose files are not those of one."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,12 @@ class Run:
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """`environment.json`: versions, commit, device (see `devices.environment`); empty where the file is gone."""
-        file = self.folder / "environment.json"
-        return _record(file, "python", "packages", "machine", "cpu_capability", "gpu") if file.is_file() else {}
+        """`environment.json` (see `devices.environment`); empty, with a warning, where it cannot be read."""
+        try:
+            return _record(self.folder / "environment.json", "python", "packages", "machine", "cpu_capability", "gpu")
+        except (FileNotFoundError, ValueError) as error:
+            log.warning("%s: %s", self.folder, error)
+            return {}
 
     @property
     def classes(self) -> ClassTable | None:
@@ -104,7 +103,7 @@ def load(folder: Path) -> Run:
 
     Raises:
         FileNotFoundError: there is no finished run there.
-        UnreadableError: its files are not those of a run.
+        UnreadableError: its files are not those of a run; OSError: the system cannot read them now.
     """
     if not is_done(folder):
         state = "an unfinished run: run the same settings again to go on" if folder.is_dir() else "no such folder"
@@ -114,11 +113,9 @@ def load(folder: Path) -> Run:
         matrix = np.load(folder / "confusion.npy", allow_pickle=False) if (folder / "confusion.npy").is_file() else None
         settings = Settings.from_yaml((folder / "settings.yaml").read_text())
         scores = None if matrix is None else score(matrix, classes_of(settings, matrix))
-        run = Run(settings, scores, matrix, read_progress(folder), folder, result)
-        _ = run.environment  # which tables ask for
-    except (OSError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        return Run(settings, scores, matrix, read_progress(folder), folder, result)
+    except (FileNotFoundError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise UnreadableError(f"{folder} cannot be read: {error}. Delete the folder to have it made again") from error
-    return run
 
 
 def classes_of(settings: Settings, matrix: np.ndarray, name: str = "final") -> np.ndarray:
@@ -145,7 +142,7 @@ def finished(root: Path) -> list[Run]:
     for file in sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime):
         try:
             found.append(load(file.parent))
-        except (FileNotFoundError, UnreadableError) as error:
+        except (OSError, UnreadableError) as error:
             log.warning("left out: %s", error)
     return found
 
@@ -283,7 +280,10 @@ def read_progress(folder: Path) -> pd.DataFrame:
 
 
 def _record(file: Path, *names: str) -> dict[str, Any]:
-    found = json.loads(file.read_text())
+    try:
+        found = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file.name} is no JSON ({error})") from error
     lacks = [name for name in names if name not in found] if isinstance(found, dict) else names
     if lacks:
         raise ValueError(f"{file.name} is not that of a run: it lacks {', '.join(lacks)}")

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from tiny_runs import die, killed
 
 from picie_core import classes, devices, files, records
+from picie_core.errors import UnreadableError
 from picie_core.metrics import majority, majority_iou, match_iou, score
 from picie_core.metrics.partitions import objects, things_and_stuff
 from picie_core.settings import Settings
+from picie_core.tables import lists
 
 MATRIX = np.array([[5, 1], [2, 8]])
 
@@ -182,7 +184,7 @@ def test_finished_runs_oldest_first(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", "[]"])
-@pytest.mark.parametrize("file", ["result.json", "confusion.npy", "settings.yaml", "environment.json"])
+@pytest.mark.parametrize("file", ["result.json", "confusion.npy", "settings.yaml"])
 def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path, caplog, file, content):
     finished_run(tmp_path / "good")
     (finished_run(tmp_path / "damaged") / file).write_text(content)
@@ -191,12 +193,34 @@ def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path, caplog, file,
     assert "Delete the folder" in caplog.text
 
 
-@pytest.mark.parametrize(("file", "name"), [("result.json", "commit"), ("environment.json", "cpu_capability")])
-def test_a_record_without_what_tables_ask_for_is_told(tmp_path, file, name):
-    damaged = finished_run(tmp_path / "damaged") / file
-    damaged.write_text(json.dumps({key: v for key, v in json.loads(damaged.read_text()).items() if key != name}))
-    with pytest.raises(records.UnreadableError, match=rf"{file} is not that of a run: it lacks {name}\. Delete"):
-        records.load(damaged.parent)
+def test_a_result_without_what_tables_ask_for_is_told(tmp_path):
+    file = finished_run(tmp_path / "damaged") / "result.json"
+    file.write_text(json.dumps({key: v for key, v in json.loads(file.read_text()).items() if key != "commit"}))
+    with pytest.raises(UnreadableError, match=r"result.json is not that of a run: it lacks commit\. Delete"):
+        records.load(file.parent)
+
+
+@pytest.mark.parametrize("content", ["", '{"python": "3.11"}'])
+def test_a_run_is_read_without_a_word_of_its_machine(tmp_path, caplog, content):
+    run = records.load(finished_run(tmp_path / "run"))
+    (run.folder / "environment.json").write_text(content)
+    assert records.load(run.folder).environment == {}
+    assert f"{run.folder}: environment.json" in caplog.text
+    assert lists.every_run([run])["device"].tolist() == [""]
+
+
+def test_what_the_system_cannot_read_now_is_not_to_be_deleted(tmp_path, monkeypatch, caplog):
+    folder = finished_run(tmp_path / "run")
+
+    def stale(*_args, **_kwargs):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(records.np, "load", stale)
+    with pytest.raises(OSError, match="Stale"):
+        records.load(folder)
+    assert records.finished(tmp_path) == []
+    assert "Stale" in caplog.text
+    assert "Delete" not in caplog.text
 
 
 def test_tidy_is_a_row_a_run_and_metric(tmp_path):

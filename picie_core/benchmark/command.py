@@ -49,7 +49,7 @@ def bench(
             "--beside: the epochs of other methods are timed by the part `epoch`, which is not asked for"
         )
     settings = Settings(**(SIZES | options.settings(parameter)))
-    if set(chosen) - {Part.KMEANS, Part.LOADING}:
+    if {Part.EPOCH, Part.PROFILE, Part.GROWTH} & set(chosen):
         epoch.needed(settings)  # what cannot be timed is refused before anything is
     machine = devices.environment(devices.make_fabric(settings).device)
     typer.echo(

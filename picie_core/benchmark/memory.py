@@ -9,7 +9,8 @@ from typing import Any
 
 from picie_core import records, training
 from picie_core.errors import WorkbookError
-from picie_core.settings import Settings
+from picie_core.methods import METHODS
+from picie_core.settings import Settings, SettingsError
 
 
 class MeasureError(WorkbookError, RuntimeError):
@@ -26,7 +27,13 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
     Returns:
         `peak`: MB by MB that views may keep; `images`, `image_size`; `prepared`: MB of the training split on disk,
         which do not count (on Linux: see `shards`).
+
+    Raises:
+        SettingsError: the method has no epochs.
+        MeasureError: the run failed.
     """
+    if not METHODS[settings.method].learns:
+        raise SettingsError(f"method = {settings.method!r} has no epochs whose memory could be measured")
     peaks = {}
     for views in (settings.views_memory,) if quick else (settings.views_memory, 0):
         with tempfile.TemporaryDirectory() as root:

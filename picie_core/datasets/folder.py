@@ -48,7 +48,7 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
         images, labels = images / split, labels / split
     files, unread = photographs(images)
     if beside:
-        unread = f"images beside images/ not looked at: {beside}" + (f"; {unread}" if unread else "")
+        unread = f"images beside images/ not looked at: {beside} or more" + (f"; {unread}" if unread else "")
     if not labels.is_dir():
         _refuse_labels_beside_splits(root, split, files, label_files)
         return Listing([FileItem(relative(path, images), root, path) for path in files], False, None, unread=unread)
@@ -74,9 +74,9 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
 
 
 def _images_beside(root: Path) -> int:
-    """How many images lie in a folder that has images/, but neither there nor in labels/."""
+    """How many images lie in a folder that has images/ and in its other folders, but for labels/; not further below."""
     others = (path for path in root.iterdir() if path.is_dir() and path.name not in ("images", "labels"))
-    below = sum(len(files_in(path, IMAGE_SUFFIXES, deep=True)) for path in others if not path.name.startswith("."))
+    below = sum(len(files_in(path, IMAGE_SUFFIXES)) for path in others if not path.name.startswith("."))
     return below + len(files_in(root, IMAGE_SUFFIXES))
 
 

@@ -199,7 +199,9 @@ def _entries(folder: Path, deep: bool, above: frozenset[tuple[int, int]] = froze
     try:
         (folder / "..").stat()  # asks for the right to enter, as each file in it will
         status, inside = folder.stat(), [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except (NotADirectoryError, FileNotFoundError):  # a file, or a link to nothing
+    except FileNotFoundError:  # gone since it was listed
+        if not above:
+            raise
         return
     except OSError as error:
         _log.warning("%s cannot be opened (%s): what is in it is left out", folder, error.strerror)
@@ -209,7 +211,7 @@ def _entries(folder: Path, deep: bool, above: frozenset[tuple[int, int]] = froze
         return
     for path in inside:
         yield path
-        if deep:
+        if deep and path.is_dir():
             yield from _entries(path, deep, above | {here})
 
 

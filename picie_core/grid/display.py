@@ -9,7 +9,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from picie_core import records
+from picie_core.grid import ledger
 from picie_core.grid.job import Failure
 from picie_core.grid.plan import Job
 from picie_core.grid.pool import Watch
@@ -90,7 +90,7 @@ class Display(Watch[Job]):
             self._say(f"running: {now}")
 
     def _epochs(self, job: Job) -> str:
-        rows = len(records.read_progress(self._folders[job]))
+        rows = len(ledger.progress_so_far(self._folders[job]))
         return f", {rows} of {job.settings.own_epochs} epochs" if rows else ""
 
     def _say(self, line: str) -> None:

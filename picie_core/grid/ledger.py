@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from picie_core import records
+from picie_core.errors import UnreadableError
 from picie_core.grid.job import FAILURE, NOTEBOOK
 from picie_core.grid.plan import Grid, Job
 from picie_core.processes import lock
@@ -179,24 +182,33 @@ def _wrapped(about: str, indent: str) -> list[str]:
     return textwrap.wrap(about, 110, initial_indent=indent, subsequent_indent=indent)
 
 
-def _entry(job: Job, folder: Path) -> Entry:
+def progress_so_far(folder: Path) -> pd.DataFrame:
+    """`records.read_progress` of a run that is not done; empty where it cannot be read, until its next epoch."""
     try:
-        return _read(job, folder)
-    except records.UnreadableError as error:
-        return Entry(job, folder, "failed", 0.0, 0.0, str(error))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"progress.csv or {FAILURE} cannot be read: {str(error).strip()}. The same grid makes them anew"
-        return Entry(job, folder, "failed", 0.0, 0.0, reason)
+        found = records.read_progress(folder)
+    except ValueError:
+        return pd.DataFrame()
+    return found if "seconds" in found else pd.DataFrame()
 
 
-def _read(job: Job, folder: Path) -> Entry:
+def _entry(job: Job, folder: Path) -> Entry:
     if records.is_done(folder):
-        return Entry(job, folder, "done", 1.0, records.load(folder).result["seconds"])
-    progress = records.read_progress(folder)
+        try:
+            return Entry(job, folder, "done", 1.0, records.load(folder).result["seconds"])
+        except UnreadableError as error:
+            return Entry(job, folder, "failed", 0.0, 0.0, str(error))
+    progress = progress_so_far(folder)
     share = min(len(progress) / job.settings.own_epochs, 1) if job.settings.own_epochs else 0.0
     seconds = sum(progress["seconds"].tolist()) if len(progress) else 0.0
     if folder.is_dir() and lock.held(folder):
         return Entry(job, folder, "running", share, seconds)
     if (folder / FAILURE).is_file():
-        return Entry(job, folder, "failed", share, seconds, json.loads((folder / FAILURE).read_text())["reason"])
+        return Entry(job, folder, "failed", share, seconds, _reason(folder / FAILURE))
     return Entry(job, folder, "waiting", share, seconds)
+
+
+def _reason(failure: Path) -> str:
+    try:
+        return json.loads(failure.read_text())["reason"]
+    except (ValueError, KeyError, TypeError) as error:
+        return f"{failure} cannot be read: {error}"

@@ -60,11 +60,11 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
                 + ", ".join(f"{file.name} (shows {figures.shows(file)})" for file in refused)
             )
     targets = {file: places.reports_folder() / file.parent.name / f"{dataset}-{file.name}" for file in chosen}
-    for file, target in sorted(targets.items(), key=lambda item: item[0].name != outputs.RUNS):  # it may be refused
-        if file.name == outputs.RUNS:
-            lists.add(lists.listed(file), target)
-        else:
-            files.write(target, file.read_bytes())
+    contents = {target: file.read_bytes() for file, target in targets.items() if file.name != outputs.RUNS}
+    for file in targets.keys() & {file for file in chosen if file.name == outputs.RUNS}:
+        lists.add(lists.listed(file), targets[file])  # first, for it may be refused
+    for target, content in contents.items():
+        files.write(target, content)
     return list(targets.values())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import SoftFileLock
+from filelock import SoftFileLock, Timeout
 
 from picie_core import files, places, records
 from picie_core.errors import WorkbookError
@@ -86,12 +86,17 @@ def add(table: pd.DataFrame, file: Path) -> None:
     to it waits in the meantime, at most `LOCK_SECONDS`.
 
     Raises:
-        ListError, JoinError: see `merged`.
-        OSError: see `files.write`; `TimeoutError`: another host died adding to it, and left the lock that is named.
+        ListError, JoinError: see `merged`; another process has been adding to it all the time, or has died so on
+            another host.
+        OSError: see `files.write`.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with SoftFileLock(file.with_name(f".{file.name}.lock"), timeout=LOCK_SECONDS):  # of which nothing stays
-        files.write(file, merged(table, file).to_csv(index=False))
+    lock = file.with_name(f".{file.name}.lock")  # of which nothing stays
+    try:
+        with SoftFileLock(lock, timeout=LOCK_SECONDS):
+            files.write(file, merged(table, file).to_csv(index=False))
+    except Timeout as error:
+        raise ListError(f"another process adds to {file}; if none does, delete the file {lock}") from error
 
 
 def listed(file: Path) -> pd.DataFrame:
@@ -111,7 +116,7 @@ def listed(file: Path) -> pd.DataFrame:
         for name in numbers:
             _refuse(table, name, words[name], "a number")
         _refuse(table, "seed", (numbers["seed"] % 1 != 0) | (numbers["seed"] < 0), "a whole number")
-        table[numbers.columns] = numbers.astype({"seed": int})
+        table[numbers.columns] = numbers.astype({"seed": int, "accuracy": float, "mIoU": float, "seconds": float})
     except FileNotFoundError as error:
         raise ListError(f"there is no file {file}: give a CSV that `picie results --out` wrote") from error
     except ValueError as error:  # pandas' and UTF-8's too

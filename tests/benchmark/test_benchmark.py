@@ -74,7 +74,7 @@ def test_a_method_without_epochs_of_its_own_is_refused_before_anything_is_timed(
     monkeypatch.setattr(epoch, "timed", lambda settings: pytest.fail("an epoch was timed"))
     with pytest.raises(SettingsError, match=f"method = '{method}': what is timed is an epoch of picie, deepcluster, "):
         epoch.measure(settings.replace(method=method))
-    done = CliRunner().invoke(cli.app, ["bench", "memory", "-p", f"method={method}"])
+    done = CliRunner().invoke(cli.app, ["bench", "profile", "-p", f"method={method}"])
     assert isinstance(done.exception, SettingsError)
 
 
