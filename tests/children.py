@@ -1,8 +1,15 @@
 """Waiting for other processes."""
 
+import signal
 import time
 
 import psutil
+
+
+def heed():
+    """For `preexec_fn`: Ctrl-C reaches the process. A shell's background jobs ignore it, and what they start inherits
+    that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def gone(pid):

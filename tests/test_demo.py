@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from children import gone, wait_for
+from children import gone, heed, wait_for
 
 from picie_core import demo, execution
 from picie_core.execution import NotebookError
@@ -162,7 +162,8 @@ def test_a_signal_ends_all_and_leaves_nothing_half_written(stub, number, status)
     for name in demo.LONGEST:
         (stub / f"{name}.does").write_text("wait")
     call = [sys.executable, "-c", CALL, str(stub / "stub.py")]
-    process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed)
     try:
         wait_for(lambda: len(list(stub.rglob(".*.ipynb"))) == 2)
         process.send_signal(number)

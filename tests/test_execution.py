@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-from children import gone, wait_for
+from children import gone, heed, wait_for
 
 from picie_core import execution
 from picie_core.execution import NotebookError, execute, find, parameters_of, route, settings_of
@@ -407,8 +407,9 @@ def test_ctrl_c_ends_picie_run_with_one_line_and_no_kernel(tmp_path, given, agai
     call = [sys.executable, "-m", "picie_core", "run", str(path), "--output", str(tmp_path / "out" / "a.ipynb"), *given]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PICIE_HOME": str(tmp_path)}
     process = subprocess.Popen(
-        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    )
+        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
+        preexec_fn=heed,
+    )  # fmt: skip
     try:
         kernel = int(wait_for(lambda: mark.is_file() and mark.read_text()))
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all in its foreground

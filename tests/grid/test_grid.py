@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from children import gone, wait_for
+from children import gone, heed, wait_for
 from grid_stubs import starts
 from tiny_runs import outcome
 
@@ -23,8 +23,6 @@ ROOT = Path(__file__).parents[2]
 def picie(*arguments, runs, **options):
     environment = os.environ | {"PICIE_RUNS": str(runs), "PICIE_HOME": str(ROOT)}
     command = [sys.executable, "-m", "picie_core", "grid", *map(str, arguments)]
-    # a shell's background jobs ignore Ctrl-C, and what they start inherits that: not here
-    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
     return subprocess.Popen(
         command, cwd="/", env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=heed, **options,
