@@ -141,7 +141,7 @@ def demo(
     """Execute the numbered notebooks on the embedded scenes. Ends with the results and a report of all of them.
 
     \b
-    picie demo                  8 to 22 minutes on 2 cores, no data, no GPU
+    picie demo                  6 to 22 minutes on 2 cores, no data, no GPU
     picie demo --workers 1      one notebook after the other: less memory, more time
     """
     from picie_core import demo, execution, files, records, tables

@@ -108,7 +108,7 @@ def execute(workers: int | None = None) -> dict[str, Path]:
 
     lines = Lines(len(of))
     sys.stderr.write(
-        f"{len(of)} notebooks, {len(slots)} at a time, the longest first: 8 to 22 minutes on two cores\n"
+        f"{len(of)} notebooks, {len(slots)} at a time, the longest first: 6 to 22 minutes on two cores\n"
         f"what they make: {places.reports_folder() / 'local'}\n"
     )
     pool.work(made, slots, lines, start)
