@@ -70,8 +70,7 @@ def adopt(folder: Path, settings: Settings) -> None:
 def in_full(settings: Settings) -> Settings:
     """The settings with the places of `ASKED` from the root of the file system, to be read from anywhere."""
     places = {name: place for name in ASKED if isinstance(place := getattr(settings, name), Path)}
-    # `replace` would resolve the other values anew, and a settings file may have others than today's tables
-    return settings.model_copy(update={name: place.expanduser().resolve() for name, place in places.items()})
+    return settings.replace(**{name: place.expanduser().resolve() for name, place in places.items()})
 
 
 def _write(file: Path, text: str, missed: str) -> None:
