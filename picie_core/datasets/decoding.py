@@ -4,23 +4,29 @@ import contextlib
 import io
 import struct
 import zlib
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from picie_core.classes import VOID, ClassTable
 from picie_core.datasets.problems import Unusable
 
+pillow_heif.register_heif_opener()
+
 # What Pillow's decoders raise on damaged files of one format or another.
 _DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, AttributeError,
-    struct.error, zlib.error, Image.DecompressionBombError,
+    RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 
 # Tags of TIFF, the last one of EXIF too.
 _BITS, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_LOSSY = ("AVIF", "HEIF", "JPEG", "JPEG2000", "MPO", "WEBP")
 
 
 def read_image(data: bytes) -> Image.Image:
@@ -30,34 +36,55 @@ def read_image(data: bytes) -> Image.Image:
     - 16-bit greyscale: value / 257, rounded (65,535 becomes 255); PGM of other depths by its own greatest value.
       16-bit colour: Pillow keeps the high byte;
     - transparency (RGBA, greyscale with alpha, a transparent palette entry): composited on white, as on a page;
-    - animations and multi-page files: the first frame.
+    - animations and multi-page files: the first frame; HEIC of several images: the primary one.
 
     Raises:
         Unusable: empty, damaged, not an image, or of a kind without a fixed white (32-bit integers, floats).
     """
     image = _open(data)
+    _load(image)
+    with contextlib.suppress(*_DAMAGED):  # EXIF that cannot be read, beside pixels that can
+        ImageOps.exif_transpose(image, in_place=True)
     try:
-        image.load()
-        with contextlib.suppress(*_DAMAGED):  # EXIF that cannot be read, beside pixels that can
-            ImageOps.exif_transpose(image, in_place=True)
         return _to_rgb(image)
     except _DAMAGED as error:
         raise Unusable(f"does not decode ({error})") from error
 
 
-def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an opened image: 1, upright, also where there is none, or none that can be read."""
+def upright_size(file: Path) -> tuple[int, int]:
+    """Width and height of the image that `read_image` makes of a file, mostly from its header alone.
+
+    Raises:
+        Unusable: it is not an image of a known format, or what must be read of it is damaged.
+        OSError: the file cannot be read.
+    """
+    with file.open("rb") as stream, _opened(stream) as image:
+        turned = False
+        with contextlib.suppress(*_DAMAGED):  # EXIF that cannot be read
+            turned = image.getexif().get(_ORIENTATION, 1) in range(5, 9)  # these swap the sides
+        if turned and image.format == "TIFF":
+            _load(image)  # by this at the latest, which depends on its version, Pillow turns a TIFF itself
+            turned = False
+        width, height = image.size
+        return (height, width) if turned else (width, height)
+
+
+def _load(image: Image.Image) -> None:
     try:
-        return image.getexif().get(_ORIENTATION, 1)
-    except _DAMAGED:
-        return 1
+        image.load()
+    except _DAMAGED as error:
+        raise Unusable(f"does not decode ({error})") from error
 
 
 def _open(data: bytes) -> Image.Image:
     if not data:
         raise Unusable("is empty (0 bytes)")
+    return _opened(io.BytesIO(data))
+
+
+def _opened(stream: BinaryIO) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data))
+        return Image.open(stream)
     except UnidentifiedImageError as error:
         raise Unusable("is not an image of a known format, or its header is damaged") from error
     except _DAMAGED as error:
@@ -86,18 +113,18 @@ def read_label(data: bytes) -> Image.Image:
     optimiser has packed them into 1, 2 or 4 bits.
 
     Raises:
-        Unusable: empty, damaged, lossy (JPEG), a colour picture, or a TIFF that its EXIF orientation turns or in which
-            0 is white (a mask of 1 bit may be so: white is 1).
+        Unusable: empty, damaged, of a lossy format (JPEG), a colour picture, or a TIFF that its EXIF orientation turns
+            or in which 0 is white (a mask of 1 bit may be so: white is 1).
     """
     label = _open(data)
     try:
         tags = label.getexif() if label.format == "TIFF" else {}
         turn = tags.get(_ORIENTATION, 1)
-        label.load()
     except _DAMAGED as error:
         raise Unusable(f"does not decode ({error})") from error
-    if label.format == "JPEG":
-        raise Unusable("is a JPEG: lossy compression changes label ids; expected PNG")
+    _load(label)
+    if label.format in _LOSSY:
+        raise Unusable(f"is a {label.format}: lossy compression changes label ids; expected PNG")
     if turn in range(2, 9):  # Pillow has turned it, as it does with no other format
         raise Unusable(
             f"is a TIFF with EXIF orientation {turn}, and labels are read as they are stored: save it as PNG, upright "

@@ -1,5 +1,6 @@
 """Masks that somebody made before: a folder of them, named as the images are."""
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -97,15 +98,8 @@ class Ready(Saliency):
         """Width and height of the images of a name, upright (two splits may use a name); empty where not known."""
         found = set()
         for file in self._images.get(name, ()):
-            try:
-                with Image.open(file) as image:
-                    turned = decoding.orientation(image) in range(5, 9)  # these swap the sides
-                    if turned and image.format == "TIFF":
-                        image.load()  # by this at the latest, which depends on its version, Pillow turns a TIFF itself
-                        turned = False
-                    found.add(image.size[::-1] if turned else image.size)
-            except OSError:  # the preparation has said what is wrong with it
-                continue
+            with contextlib.suppress(OSError, Unusable):  # the preparation has said what is wrong with it
+                found.add(decoding.upright_size(file))
         return found
 
     @cached_property

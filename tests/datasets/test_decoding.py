@@ -106,19 +106,19 @@ def test_transparency_is_laid_on_white():
     assert rgb(encoded(keyed, transparency=(1, 2, 3)))[0].tolist() == [[255, 255, 255], [4, 5, 6]]
 
 
-@pytest.mark.parametrize(
-    ("orientation", "upright"),
-    [
-        (1, lambda a: a),
-        (2, lambda a: a[:, ::-1]),
-        (3, lambda a: a[::-1, ::-1]),
-        (4, lambda a: a[::-1]),
-        (5, lambda a: a.transpose(1, 0, 2)),
-        (6, lambda a: np.rot90(a, -1)),
-        (7, lambda a: np.rot90(a, 2).transpose(1, 0, 2)),
-        (8, lambda a: np.rot90(a, 1)),
-    ],
-)
+UPRIGHT = [
+    (1, lambda a: a),
+    (2, lambda a: a[:, ::-1]),
+    (3, lambda a: a[::-1, ::-1]),
+    (4, lambda a: a[::-1]),
+    (5, lambda a: a.transpose(1, 0, 2)),
+    (6, lambda a: np.rot90(a, -1)),
+    (7, lambda a: np.rot90(a, 2).transpose(1, 0, 2)),
+    (8, lambda a: np.rot90(a, 1)),
+]
+
+
+@pytest.mark.parametrize(("orientation", "upright"), UPRIGHT)
 def test_exif_orientation(orientation, upright):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -131,7 +131,58 @@ def test_exif_that_cannot_be_read_turns_nothing(kind):
     whole, options = Image.fromarray(PHOTO), {"lossless": True} if kind == "WEBP" else {}
     data = encoded(whole, kind, exif=b"Exif\0\0garbage, and no TIFF header", **options)
     assert (rgb(data) == rgb(encoded(whole, kind, **options))).all()
-    assert decoding.orientation(Image.open(io.BytesIO(data))) == 1
+
+
+def in_heif(picture: Image.Image, orientation: int = 1) -> bytes:
+    """As a phone stores it: the container turns the pixels (`irot`, `imir`), and EXIF says the same once more."""
+    exif, picture = Image.Exif(), picture.copy()
+    exif[0x0112] = orientation
+    picture.info["exif"] = exif.tobytes()
+    return encoded(picture, "HEIF", quality=95)
+
+
+BLOCKS = np.zeros((48, 64, 3), np.uint8)
+BLOCKS[:16, :32, 0], BLOCKS[16:, 32:, 1] = 240, 200
+
+
+@pytest.mark.parametrize(("orientation", "upright"), UPRIGHT)
+def test_heif_is_turned_once(tmp_path, orientation, upright):
+    data = in_heif(Image.fromarray(BLOCKS), orientation)
+    seen = rgb(data).astype(int)
+    assert seen.shape == upright(BLOCKS).shape
+    assert np.abs(seen - upright(BLOCKS)).mean() < 4
+    (tmp_path / "a.heic").write_bytes(data)
+    assert decoding.upright_size(tmp_path / "a.heic") == seen.shape[1::-1]
+
+
+def test_phones_and_cameras_formats():
+    for kind, options, most in (("HEIF", {"quality": 98}, 3), ("AVIF", {"quality": 98}, 3), ("JPEG2000", {}, 0)):
+        smooth = np.asarray(Image.fromarray(BLOCKS).resize((128, 96), Image.Resampling.BICUBIC))
+        grey = Image.fromarray(smooth).convert("L")
+        assert np.abs(rgb(encoded(Image.fromarray(smooth), kind, **options)).astype(int) - smooth).mean() <= most, kind
+        assert np.abs(rgb(encoded(grey, kind, **options)).astype(int) - np.asarray(grey)[..., None]).mean() <= most
+        clear = Image.fromarray(np.dstack([smooth, np.zeros((96, 128), np.uint8)]))
+        assert rgb(encoded(clear, kind, **options)).min() >= 250, kind  # laid on white
+        with pytest.raises(Unusable, match=f"is a {kind}: lossy compression changes label ids"):
+            decoding.read_label(encoded(grey, kind, **options))
+
+
+def test_upright_size_is_that_of_what_is_read(tmp_path):
+    for kind in ("JPEG", "PNG", "TIFF", "AVIF"):
+        for orientation in range(1, 9):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            data = encoded(Image.fromarray(BLOCKS), kind, exif=exif)
+            (tmp_path / "a").write_bytes(data)
+            assert decoding.upright_size(tmp_path / "a") == decoding.read_image(data).size, (kind, orientation)
+    (tmp_path / "a").write_bytes(b"GIF99")
+    with pytest.raises(Unusable, match="not an image of a known format"):
+        decoding.upright_size(tmp_path / "a")
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    (tmp_path / "a").write_bytes(encoded(Image.fromarray(BLOCKS), "TIFF", exif=exif)[:-2000])
+    with pytest.raises(Unusable, match="does not decode"):
+        decoding.upright_size(tmp_path / "a")
 
 
 @pytest.mark.parametrize("values", [np.ones((4, 4), np.float32), np.ones((4, 4), np.int32) * 70000])
@@ -141,7 +192,11 @@ def test_pixels_without_a_white_are_refused(values):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@given(st.sampled_from(["JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP"]), st.integers(0, 10**6), st.binary(max_size=9))
+@given(
+    st.sampled_from(["JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "HEIF", "AVIF", "JPEG2000"]),
+    st.integers(0, 10**6),
+    st.binary(max_size=9),
+)
 def test_damage_is_told_and_nothing_else_is_raised(kind, place, junk):
     data = bytearray(encoded(Image.fromarray(PHOTO), kind))
     place %= len(data)

@@ -236,9 +236,9 @@ def test_folder_with_images_beside_images(tmp_path, caplog):
     root = labelled_folder(tmp_path)
     for name in ("a.jpg", "more/b.jpg", "more/still/c.png", ".thumbnails/a.png"):
         tiny_sets.save(root / name, tiny_sets.photo(0))
-    (root / "images" / "d.heic").touch()
+    (root / "images" / "d.jxl").touch()
     assert len(prepare("folder", root=root, size=16, progress=False)) == 2
-    told = "images beside images/ not looked at: 2 or more; 1 file not looked at: .heic (convert it to JPEG)"
+    told = "images beside images/ not looked at: 2 or more; 1 file not looked at: .jxl (convert it to JPEG)"
     assert caplog.messages == [f"folder, split train: {told}"]
 
 
@@ -313,12 +313,12 @@ def test_folder_whose_labels_are_all_void(tmp_path):
 
 
 def test_photographs_in_formats_that_are_not_read_are_counted_and_named(tmp_path, caplog):
-    for name in ("a.jpg", "sub/b.HEIC", "sub/c.heic", "d.NEF", ".e.heic", "notes.txt", "no.suffix.docx"):
+    for name in ("a.jpg", "sub/b.JXL", "sub/c.jxl", "d.NEF", ".e.jxl", "notes.txt", "no.suffix.docx"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         tiny_sets.save(tmp_path / name, tiny_sets.photo(0)) if name == "a.jpg" else (tmp_path / name).touch()
     found = photographs(tmp_path)
     assert found.files == [tmp_path / "a.jpg"]
-    assert found.unread == "3 files not looked at: 2 .heic, 1 .nef (convert them to JPEG)"
+    assert found.unread == "3 files not looked at: 2 .jxl, 1 .nef (convert them to JPEG)"
     assert len(prepare("folder", root=tmp_path, size=16, progress=False)) == 1
     assert f"folder, split train: {found.unread}" in caplog.messages
 

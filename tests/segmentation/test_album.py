@@ -217,16 +217,16 @@ def test_the_page_of_something_else_is_not_overwritten(tiny_run, tmp_path):
 
 
 def test_photographs_in_formats_that_are_not_read_are_told(tiny_run, tmp_path, caplog):
-    images, told = tmp_path / "images", "3 files not looked at: .heic (convert them to JPEG)"
+    images, told = tmp_path / "images", "3 files not looked at: .jxl (convert them to JPEG)"
     small(images / "a.jpg")
-    for name in ("b.heic", "c.HEIC", "sub/d.heic"):
+    for name in ("b.jxl", "c.JXL", "sub/d.jxl"):
         (images / name).parent.mkdir(exist_ok=True)
         (images / name).touch()
     page = album.segment(tiny_run, images, tmp_path / "out")
     assert caplog.messages == [f"{images}: {told}"]
     assert f">{told}<" in page.read_text(encoding="utf-8")
     (images / "a.jpg").unlink()
-    with pytest.raises(DataError, match=r"no image under .*; 3 files not looked at: \.heic"):
+    with pytest.raises(DataError, match=r"no image under .*; 3 files not looked at: \.jxl"):
         album.segment(tiny_run, images, tmp_path / "out")
 
 
@@ -289,9 +289,9 @@ def test_pictures_of_any_shape_are_segmented(tiny_run, tmp_path):
 
 
 def test_one_image_in_a_format_that_is_not_read_is_to_be_converted(tiny_run, tmp_path):
-    (tmp_path / "a.HEIC").write_bytes(b"no")
-    with pytest.raises(BadImages, match=r"a\.HEIC: is in a format that is not read \(\.HEIC\); convert it to JPEG"):
-        album.segment(tiny_run, tmp_path / "a.HEIC", tmp_path / "out")
+    (tmp_path / "a.JXL").write_bytes(b"no")
+    with pytest.raises(BadImages, match=r"a\.JXL: is in a format that is not read \(\.JXL\); convert it to JPEG"):
+        album.segment(tiny_run, tmp_path / "a.JXL", tmp_path / "out")
 
 
 def test_an_image_that_cannot_be_read_is_named_too(tiny_run, tmp_path, monkeypatch):
@@ -322,7 +322,7 @@ def test_a_folder_of_damaged_images_alone_has_a_table_of_nothing(tiny_run, tmp_p
 
 def test_no_images(tiny_run, tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(DataError, match=r"no image under .*looked for files ending in \.bmp, .*\.webp"):
+    with pytest.raises(DataError, match=r"no image under .*looked for files ending in \.avif, .*\.webp"):
         album.segment(tiny_run, tmp_path, tmp_path.parent / "out")
     with pytest.raises(DataError, match="there is no folder or image"):
         album.segment(tiny_run, tmp_path / "elsewhere", tmp_path.parent / "out")

@@ -201,7 +201,7 @@ def test_it_loads_without_a_complaint_from_files_alone_and_fits(browser, tiny_ru
     images = tmp_path / "my photos"
     for name, size in (("Bäume/" + ODD, (60, 40)), ("tall.tif", (20, 300)), ("long.png", (300, 20))):
         small(images / name, size)
-    (images / "a.heic").touch()
+    (images / "a.jxl").touch()
     file = album.segment(tiny_run, images, tmp_path / "out", {0: HOSTILE, 1: "a" * 200})
     browser.open(file, width)
     broken = browser.evaluate("""Promise.all([...document.images].map(async image => {
