@@ -125,7 +125,7 @@ def train(file: Annotated[Path, typer.Argument(help="The settings.yaml of a run.
         from picie_core import devices, training
         from picie_core.settings import Settings
 
-        settings = Settings.from_yaml(file.read_text(encoding="utf-8"))
+        settings = Settings.from_yaml(file.read_bytes())
         devices.make_fabric(settings)  # here torchrun's processes find each other
         training.run(settings)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from picie_core import records
+from picie_core import places, records
 from picie_core.errors import UnreadableError
 from picie_core.grid.job import FAILURE, NOTEBOOK
 from picie_core.grid.plan import Grid, Job
@@ -161,14 +161,18 @@ def halt(found: Iterable[Entry]) -> str:
     return f"stopped: {done} of {len(found)} runs are done, {part} part-way; the same command goes on"
 
 
-def query(jobs: Iterable[Job]) -> str:
+def query(folders: Mapping[Job, Path]) -> str:
     """The command that shows what jobs scored: `picie results` with the data set, the recipe, and whatever else was
-    given that all of them share, but for their seeds and the places of this machine."""
-    first, *others = [job.settings for job in jobs]
+    given that all of them share, but for their seeds and the places of this machine, of which `PICIE_RUNS` is said
+    where their run folders lie elsewhere than it says."""
+    first, *others = [job.settings for job in folders]
+    roots = {folder.parent for folder in folders.values()}
+    elsewhere = [f"PICIE_RUNS={shlex.quote(str(root))}" for root in sorted(roots) if root != places.runs_root()]
     names = {"dataset", "recipe", *first.explicit} - records.MACHINE - {"seed"}
     values = {name: getattr(first, name) for name in Settings.model_fields if name in names}
     shared = {name: v for name, v in values.items() if all(getattr(other, name) == v for other in others)}
-    return shlex.join(["picie", "results", *(word for n, v in shared.items() for word in ("-p", f"{n}={text(v)}"))])
+    command = shlex.join(["picie", "results", *(w for n, v in shared.items() for w in ("-p", f"{n}={text(v)}"))])
+    return " ".join([*elsewhere, command]) if len(roots) == 1 else command
 
 
 def duration(seconds: float) -> str:

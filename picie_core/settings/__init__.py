@@ -129,9 +129,10 @@ class Settings(Fields):
         return yaml.safe_dump({"settings": self.values(), "sources": dict(self._sources)}, sort_keys=False)
 
     @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """What `to_yaml` wrote, value by value, nothing resolved anew; a field added since has its `before`. A value
-        that the tables of today would not give (they have changed, or the file was edited) counts as explicit.
+    def from_yaml(cls, text: str | bytes) -> Self:
+        """What `to_yaml` wrote (bytes: in UTF-8), value by value, nothing resolved anew; a field added since has its
+        `before`. A value that the tables of today would not give (they have changed, or the file was edited) counts as
+        explicit.
 
         Raises:
             SettingsError: the text is something else.

@@ -6,7 +6,7 @@ import re
 import pytest
 from filelock import FileLock
 
-from picie_core import options
+from picie_core import options, places
 from picie_core.grid import ledger, plan
 from picie_core.grid.job import FAILURE, Failure, note
 from picie_core.settings import Settings
@@ -216,7 +216,8 @@ def test_the_results_of_a_grid_are_asked_for_by_what_its_jobs_share(grid_file, t
     given = {"recipe": "paper", "device": "cpu", "epochs": 2, "data_root": tmp_path}
     file = grid_file({"a": {"epochs": 2, "pretrained": False}, "b": {"epochs": 2, "balance": "none"}}, (1, 2))
     jobs = plan.read(file, given).jobs()
-    words = ledger.query(jobs).split()
+    here = {job: places.runs_root() / str(number) for number, job in enumerate(jobs)}
+    words = ledger.query(here).split()
     shared = words[3::2]
     assert (words[:3], set(words[2::2])) == (["picie", "results", "-p"], {"-p"})
     assert {"dataset=scenes", "recipe=paper", "epochs=2", "pretrained=false", "image_size=32"} <= set(shared)
@@ -224,8 +225,10 @@ def test_the_results_of_a_grid_are_asked_for_by_what_its_jobs_share(grid_file, t
     asked = options.matches(shared)
     assert all(asked(job.settings) for job in jobs)
     (alone,) = plan.read(file, given, "1", ["b"]).jobs()
-    asked = options.matches(ledger.query([alone]).split()[3::2])
+    asked = options.matches(ledger.query({alone: places.runs_root() / "b"}).split()[3::2])
     assert [asked(job.settings) for job in jobs] == [False, True, False, True]  # of any seed
+    there = {job: tmp_path / "my runs" / folder.name for job, folder in here.items()}
+    assert ledger.query(there) == f"PICIE_RUNS='{tmp_path}/my runs' {' '.join(words)}"
 
 
 @pytest.mark.parametrize(

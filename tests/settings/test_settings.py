@@ -334,7 +334,16 @@ def test_yaml_is_loaded_safely():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "- a\n- b\n", "a: 1\n", "# a title: [\n}", "settings: {seed: 1}\n", "settings: 3\nsources: {}\n"]
+    "text",
+    [
+        "",
+        "- a\n- b\n",
+        "a: 1\n",
+        "# a title: [\n}",
+        "settings: {seed: 1}\n",
+        "settings: 3\nsources: {}\n",
+        b"\x89PNG\r\n",
+    ],
 )
 def test_a_file_that_is_no_settings_file_is_refused(text):
     with pytest.raises(SettingsError, match="no settings file of a run"):
