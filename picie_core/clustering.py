@@ -94,7 +94,8 @@ class MiniBatchKMeans:
     count_k += n_k, mu_k <- (1 - n_k / count_k) mu_k + (n_k / count_k) mean_k.
     Centroids are not re-normalised. With fewer batches than `init_batches` it is plain k-means on everything.
 
-    Among several ranks (`ranks`) each adds its part of every batch; the first k-means is rank 0's, on all their pixels.
+    Among several ranks (`ranks`) each adds its part of every batch; the first k-means is rank 0's, on all their pixels,
+    which lie in another order than one process has them in: where it starts, and so where it ends, may be another.
 
     Difference from the release: an incomplete last group is used, not dropped; the release has no sample, and keeps
     every pixel of the first batches (16.8 GB on COCO).
@@ -158,7 +159,7 @@ class MiniBatchKMeans:
 
     def _begin(self) -> None:
         """The first centroids, of all that was kept, and the pixels behind each."""
-        everywhere = torch.cat([ranks.gathered(batch) for batch in self._first_points])  # in the order of one process
+        everywhere = torch.cat([ranks.gathered(batch) for batch in self._first_points])  # batch by batch, rank by rank
         points = everywhere if ranks.count() == 1 else torch.cat(self._first_points)
         self._first_points = []
         _check_finite(points)

@@ -49,7 +49,8 @@ def graph(features: np.ndarray, neighbors: int) -> sparse.csr_array:
 def embedding(joined: sparse.csr_array, components: int, seed: int, lenient: bool = False) -> tuple[np.ndarray, int]:
     """The spectral embedding: the first eigenvectors of a graph's normalised Laplacian, the constant one included.
 
-    L = I - D^-1/2 W D^-1/2, L x = lambda x, u = D^-1/2 x (von Luxburg 2007, "Lrw"; sheet 2.3), W of `graph`: what
+    L = I - D^-1/2 W D^-1/2, L x = lambda x, u = D^-1/2 x (von Luxburg 2007, "Lrw"; sheet 2.3), W of `graph`
+    without its diagonal, D its row sums: what
     `sklearn.manifold.spectral_embedding(W, drop_first=False)` computes, whose ARPACK factorises L and does not end in
     minutes where 10,000 proposals have little structure. Here ARPACK looks for the largest eigenvalues of I - L.
 

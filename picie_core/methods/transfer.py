@@ -20,7 +20,7 @@ from picie_core.settings import Settings
 class Transfer(Supervised):
     """Supervised training, plain as `Supervised` is, on the network of another run.
 
-    `transfer_epochs` with Adam at `transfer_learning_rate` (supplement S3: 10 and 1e-3). The classifier sees raw
+    `transfer_epochs` with Adam at `transfer_learning_rate` (supplement S1: 10 and 1e-3). The classifier sees raw
     features, or unit ones with `transfer_normalized` (the tables' `Normalization`, as we read it). The release has no
     code for it.
     """

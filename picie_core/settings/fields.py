@@ -103,7 +103,7 @@ class Fields(BaseModel):
     kmeans_init_batches: int = knob(50, "batches behind the first centroids: paper 50, release 20 [3]", ge=1)
     kmeans_points: int | None = knob(
         None,
-        "pixels per cluster behind the first centroids, a random sample of those batches; none: every pixel",
+        "pixels per cluster behind the first centroids, a random sample; none: as many as kmeans_memory allows",
         ge=1,
         before=None,
     )

@@ -2,7 +2,8 @@
 
 View 1 is f(G(P1(x))): the transformed image is embedded. View 2 is G(f(P2(x))): the embedding is transformed.
 Clustering, labelling and training of an epoch see the same views, for they are functions of (seed, epoch, image). What
-the network is to see is a picture, uint8 as the stored ones are (and as the release's are).
+the network is to see is a picture, uint8 as the stored ones are. (The release's second view is one too; its first is
+normalised before it is cropped, and not rounded after: at most half a grey level beside this one.)
 """
 
 import numpy as np
