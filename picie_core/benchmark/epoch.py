@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RELEASE_MS = {"AMD EPYC, family 26, model 2": 114.0}
 """The authors' release by processor (`devices.cpu`), ms an image and epoch at 160 x 160, batch 16, on two cores:
-measured for this project on photographs with K = 27, as `reports/bench/release.md` says."""
+measured for this project by a transcription of it, on photographs with K = 27, as `reports/bench/release.md` says."""
 
 
 def measure(settings: Settings, quick: bool = False, beside: Sequence[str] = ()) -> dict[str, Any]:
@@ -162,7 +162,8 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     """The measurements as lines of text."""
     for name, ms in result["phases"].items():
         yield f"{name:28} {ms:8.1f} ms an image"
-    beside = f"   (the authors' release on such a machine: {result['release']:.0f})" if result["release"] else ""
+    theirs = f"   (the authors' release on such a machine, transcribed, on photographs: {result['release'] or 0:.0f})"
+    beside = theirs if result["release"] else ""
     yield f"{'epoch':28} {result['epoch']:8.1f} ms an image{beside}"
     forwards, both = result["needed"]
     yield f"{'floor':28} {result['floor']:8.1f} ms an image   {forwards} forwards + {both} forwards and backwards"

@@ -10,6 +10,7 @@ from picie_core.settings import Settings, SettingsError
 
 COUNTS = (6000, 12_000, 32_000)
 FEW = (100, 200, 400)
+SIZES = {"image_size": 64, "base_size": 64, "val_images": 2, "epochs": 1}
 
 
 def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
@@ -27,12 +28,13 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
 
     Returns:
         By number of images `timed`, the seconds of both epochs without scoring, and `seconds`, their mean; `slopes`: ms
-        that each further image costs by those means, between one number and the next.
+        that each further image costs by those means, between one number and the next; `sizes`, which stand above those
+        of the settings.
     """
     counts = FEW if quick else COUNTS
     timed: dict[int, list[float]] = {count: [] for count in counts}
     for count in (*counts, *reversed(counts)):
-        run = settings.replace(image_size=64, base_size=64, train_images=count, val_images=2, epochs=1)
+        run = settings.replace(train_images=count, **SIZES)
         made, _, ms = epoch.timed(run, before=0)
         if (there := made.result["train"]["images"]) < count:
             raise SettingsError(f"growth needs {count} images, and {run.dataset} has {there}: give dataset=scenes")
@@ -42,6 +44,7 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
         "seconds": {str(count): value for count, value in seconds.items()},
         "timed": {str(count): both for count, both in timed.items()},
         "slopes": [1000 * (seconds[b] - seconds[a]) / (b - a) for a, b in pairwise(counts)],
+        "sizes": SIZES,
     }
 
 

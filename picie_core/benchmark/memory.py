@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from picie_core import records, training
+from picie_core import training
 from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS
 from picie_core.settings import Settings, SettingsError
@@ -44,7 +44,7 @@ def measure(settings: Settings, quick: bool = False) -> dict[str, Any]:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise MeasureError(f"the run whose memory was to be measured failed: {done.stderr.strip()[-500:]}")
-            made = records.load(training.run_folder(run, *training.splits(run)))
+            made = training.finished(run)
             peaks[str(views)] = max(made.progress["peak_memory_mb"].tolist())
     train, _ = training.splits(settings)
     size = {"images": len(train), "image_size": settings.image_size}

@@ -127,12 +127,13 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, metric: str = "mean_iou")
     return _compared({method: (of_method(after, method), of_method(before, method)) for method in ROWS}, metric)
 
 
-def margins(tidy: pd.DataFrame, method: str) -> pd.DataFrame:
-    """How far one method's mIoU lies above each of the others', on the seeds that both have.
+def margins(tidy: pd.DataFrame, method: str, metric: str = "mean_iou") -> pd.DataFrame:
+    """How far one method's score lies above each of the others', on the seeds that both have.
 
     Args:
         tidy: rows of `records.tidy`, of one configuration a method.
         method: by `records.method_name`.
+        metric: of `records.tidy`.
 
     Returns:
         As `changes`; the difference is that method - the row's.
@@ -143,7 +144,7 @@ def margins(tidy: pd.DataFrame, method: str) -> pd.DataFrame:
     own = of_method(tidy, method)
     if own.empty:
         raise JoinError(f"no run of {method!r} to compare with; there are: {', '.join(sorted(set(tidy['method'])))}")
-    return _compared({other: (own, of_method(tidy, other)) for other in ROWS if other != method}, "mean_iou")
+    return _compared({other: (own, of_method(tidy, other)) for other in ROWS if other != method}, metric)
 
 
 def _compared(pairs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], metric: str) -> pd.DataFrame:

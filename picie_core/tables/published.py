@@ -142,8 +142,8 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         A row for each pair, neighbours first: lower, higher (our names), apart (their places in the paper's order, 1
         for neighbours), paper (their difference there), difference, low, high and p (higher - lower on the seeds that
         both have, see `seeds.compare`; of each pair alone), p of all (see `seeds.holm`: corrected for the number of
-        pairs), seeds (those compared), data, holds: `yes` or `reversed` when the interval, that of the pair alone,
-        excludes 0, else `undecided`; `not run` where one of the two has no run; runs (those compared, see
+        pairs that have a p), seeds (those compared), data, holds: `yes` or `reversed` when the interval, that of the
+        pair alone, excludes 0, else `undecided`; `not run` where one of the two has no run; runs (those compared, see
         `provenance`).
 
     Raises:

@@ -25,7 +25,7 @@ from picie_core.training.feed import Feed
 from picie_core.training.progress import Progress
 from picie_core.training.restoring import clusters_of, restore
 
-__all__ = ["DivergedError", "clusters_of", "restore", "run", "run_folder", "splits"]
+__all__ = ["DivergedError", "clusters_of", "finished", "restore", "run", "run_folder", "splits"]
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,17 @@ def splits(settings: Settings) -> tuple[Prepared, Prepared]:
     val = prepare(s.dataset, split=s.scored_split, size=s.image_size, limit=s.val_images, **common)
     val.need_classes()
     return train, val
+
+
+def finished(settings: Settings) -> Run:
+    """The finished run of these settings, where `run` has made it before; nothing is trained.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UnreadableError: see `records.load`; SettingsError, DataError: see `splits`.
+    """
+    train, val = splits(settings)
+    return loading.load(run_folder(settings, train, val), settings, val.classes)
 
 
 def run_folder(settings: Settings, train: Prepared, val: Prepared) -> Path:

@@ -117,7 +117,8 @@ def test_the_release_stands_beside_the_epoch_on_a_machine_that_it_was_timed_on_a
     assert epoch.release(alike) == 250.0
     others: list[dict[str, Any]] = [{"batch_size": 8}, {"threads": 1}, {"method": "iic"}]
     assert [epoch.release(alike.replace(**other)) for other in others] == [None] * 3
-    assert "(the authors' release on such a machine: 250)" in text(epoch.lines(measured | {"release": 250.0}))
+    beside = "(the authors' release on such a machine, transcribed, on photographs: 250)"
+    assert beside in text(epoch.lines(measured | {"release": 250.0}))
     monkeypatch.setattr(epoch.devices, "cpu", lambda: "another")
     assert epoch.release(alike) is None
 

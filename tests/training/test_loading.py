@@ -153,3 +153,13 @@ def test_a_grid_whose_runs_are_done_lets_them_go_by_its_settings(tmp_path, photo
     given = [f"{name}={value}" for name, value in moved.explicit.items() if name != "seed"]
     command.grid(str(tmp_path / "grid.yaml"), given, only=["it"])
     assert row_of(moved, tmp_path) == {1: pytest.approx(made.scores.mean_iou)}
+
+
+def test_a_finished_run_is_found_and_nothing_is_trained_for_it(tmp_path, photographs):
+    settings = asked(tmp_path, photographs)
+    with pytest.raises(FileNotFoundError, match=r"no finished run in .*folder-rgb-.* \(no such folder\)"):
+        training.finished(settings)
+    assert not (tmp_path / "runs").exists()
+    made = run(settings)
+    found = training.finished(settings)
+    assert (found.folder, found.scores.mean_iou) == (made.folder, made.scores.mean_iou)
