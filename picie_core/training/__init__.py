@@ -19,7 +19,7 @@ from picie_core.methods import METHODS, Pass
 from picie_core.metrics import score
 from picie_core.processes import launcher, lock, ranks
 from picie_core.records import Run
-from picie_core.settings import TAUGHT, Settings, SettingsError
+from picie_core.settings import TAUGHT, Settings, SettingsError, combinations
 from picie_core.training import checkpoints, loading, passes
 from picie_core.training.feed import Feed
 from picie_core.training.progress import Progress
@@ -141,6 +141,8 @@ class _Loop:
         self.scored = val.labels is not None
         if self.writes and self.method.learns and len(train) < settings.batch_size:
             log.warning("%d images are less than one batch (%d): learn from hundreds", len(train), settings.batch_size)
+        for said in combinations.unread(settings) if self.writes else ():
+            log.warning("%s", said)
         ranks.own(len(val))  # refused now, not after an epoch
         self.epochs = settings.own_epochs if self.method.learns else 0
         self.rows: list[dict[str, Any]] = []

@@ -10,6 +10,8 @@ from tiny_runs import TINY
 from picie_core import options, places
 from picie_core.grid import plan
 from picie_core.grid.plan import GridError, find, read
+from picie_core.grid.seeds import numbers as of_notebook
+from picie_core.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
 GRIDS = sorted((ROOT / "notebooks" / "grids").glob("*.yaml"))
@@ -31,6 +33,13 @@ def test_rows_stand_on_the_callers_settings_and_those_on_the_base(grid_file):
 )
 def test_seeds_are_numbers_and_ranges(grid_file, seeds, numbers):
     assert read(grid_file({"a": {}}, seeds)).rows[0].seeds == numbers
+    assert of_notebook(seeds) == numbers
+
+
+@pytest.mark.parametrize("seeds", ["3-1", "a", "", [], "1, 1", None])
+def test_what_is_no_seeds_is_refused_of_a_notebook_too(seeds):
+    with pytest.raises(SettingsError, match="seed"):
+        of_notebook(seeds)
 
 
 def test_a_row_may_have_its_own_seeds_and_the_caller_overrides_all(grid_file):

@@ -1,5 +1,6 @@
 """`Settings`: where values come from, what is refused and how it is said, text from a command line, yaml."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +12,7 @@ from picie_core import classes
 from picie_core.datasets import DATASETS
 from picie_core.methods import METHODS
 from picie_core.settings import METHODS as METHOD_NAMES
-from picie_core.settings import Settings, SettingsError, parse, recipes
+from picie_core.settings import Settings, SettingsError, combinations, parse, recipes
 
 # Every point where paper and release differ, from the papers' and the release's side; written down apart from
 # `recipes`. (image_size 64, batch_size 8, so that the values that follow from them are seen to follow.)
@@ -348,3 +349,28 @@ def test_yaml_is_loaded_safely():
 def test_a_file_that_is_no_settings_file_is_refused(text):
     with pytest.raises(SettingsError, match="no settings file of a run"):
         Settings.from_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"weights_file": "a.pth", "pretrained": False}, "weights_file is not read: pretrained = False"),
+        ({"weights_file": "a.pth", "pretrained": True}, None),
+        (
+            {"method": "comus", "comus_saliency_place": "a"},
+            "comus_saliency_place is not read: .* = 'contrast' needs none",
+        ),
+        ({"method": "comus", "comus_saliency_place": "a", "comus_saliency": "folder"}, None),
+        ({"method": "pseudomasks", "comus_dino_place": "a"}, "comus_dino_place is not read: pretext = 'dino' would"),
+        ({"method": "pseudomasks", "comus_dino_place": "a", "comus_saliency": "lost"}, None),
+        ({"method": "comus", "comus_dino_place": "a", "pretext": "dino"}, None),
+        ({"method": "comus", "comus_backbone_place": "a"}, "comus_backbone_place is not read: comus_network = 'fpn'"),
+        ({"method": "comus", "comus_backbone_place": "a", "comus_network": "deeplabv3"}, None),
+        ({"method": "pseudomasks", "comus_backbone_place": "a"}, None),  # for the comus that follows
+        ({"method": "picie", "comus_backbone_place": "a", "comus_dino_place": "a"}, None),  # for others of a grid
+    ],
+)
+def test_places_that_nothing_reads_are_told(given, said):
+    found = combinations.unread(Settings(**({"dataset": "closeups"} | given)))
+    assert len(found) == (said is not None)
+    assert said is None or re.match(said, found[0])

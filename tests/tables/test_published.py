@@ -375,7 +375,7 @@ def test_what_is_committed_of_photographs_is_what_its_list_of_runs_gives():
     assert accuracy["p of all"].min() > 0.05
     made = pd.read_csv(places.reports_folder() / "tables" / "camvid-committed-order.csv").query("epochs == 4")
     for metric, of_metric in (("mIoU", order), ("accuracy", accuracy)):
-        found = made.query("metric == @metric")
+        found = made[made["metric"] == metric]
         assert found["runs"].tolist() == of_metric["runs"].tolist()
         assert found["difference"].to_numpy() == pytest.approx(of_metric["difference"].to_numpy(dtype=float))
     beside = published.beside(runs, "picie_table1_coco_all")

@@ -62,6 +62,15 @@ def test_fewer_images_than_a_batch_are_told(tmp_path, caplog):
     assert [r.getMessage() for r in caplog.records] == ["3 images are less than one batch (4): learn from hundreds"]
 
 
+def test_a_file_that_nothing_reads_is_told_once(tmp_path, caplog):
+    settings = tiny(tmp_path, method="rgb", weights_file="a.pth")
+    for _ in range(2):
+        run(settings)
+    assert [r.getMessage() for r in caplog.records] == [
+        "weights_file is not read: pretrained = False starts from random weights"
+    ]
+
+
 def test_a_new_run_is_trained_and_a_done_one_loaded(tmp_path, passes, caplog):
     first = run(tiny(tmp_path))
     # 8 images: 3 batches of 3 in a clustering pass, 2 of 4 in training; two views, 3 epochs, and the final clustering
