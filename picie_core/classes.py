@@ -254,3 +254,20 @@ TABLES: Mapping[str, ClassTable] = MappingProxyType(
     }
 )
 """The tables by data set. A `folder`'s classes are found in its labels or in its classes.csv."""
+
+COCO_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "aeroplane": "airplane",
+        "diningtable": "dining table",
+        "motorbike": "motorcycle",
+        "pottedplant": "potted plant",
+        "sofa": "couch",
+        "tvmonitor": "tv",
+    }
+)
+"""What VOC calls a thing -> what COCO does, where the names differ by more than their case."""
+
+
+def common_name(name: str) -> str:
+    """The name that data sets have in common for a class: without regard to case, COCO's for VOC's."""
+    return COCO_NAMES.get(name.casefold(), name.casefold())

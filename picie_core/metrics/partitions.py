@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from picie_core.classes import ClassTable
+from picie_core.classes import ClassTable, common_name
 from picie_core.metrics import Scores, by_class, match, mean
 
 
@@ -162,46 +162,49 @@ def foreground_iou(matrix: np.ndarray, things: Collection[int]) -> float:
     return float(100.0 * hits / union) if union else float("nan")
 
 
-def shared(
-    matrix: np.ndarray, learned: ClassTable, scored: ClassTable, same: Mapping[str, str] = MappingProxyType({})
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def shared(matrix: np.ndarray, learned: ClassTable, scored: ClassTable) -> tuple[np.ndarray, tuple[str, ...]]:
     """Clusters learned on one data set, scored on another by the things that both have (COMUS, Table 4).
 
+    Things are the same that have one name (see `classes.common_name`: VOC's `aeroplane` is COCO's `airplane`).
     Everything else of the data set that is scored, stuff and other things, is background.
 
     Args:
         matrix: (classes of `scored`, clusters) counts of the run's predictions on the other data set.
         learned: the classes of the data set that the run was trained on.
         scored: those of the data set that it is scored on.
-        same: things of `learned` -> what `scored` calls them, where the names differ by more than their case (VOC's
-            `aeroplane` is COCO's `airplane`).
 
     Returns:
         (1 + T, clusters) counts, background first, then the T shared things in the order of `learned`; and the names of
         its rows, those of `learned`.
 
     Raises:
-        ValueError: the matrix is not of the classes of `scored`; no thing is shared; `same` names what is no thing; or
-            two things of one data set would be the same of the other.
+        ValueError: the matrix is not of the classes of `scored`; no thing is shared; or two things of one data set have
+            one name.
     """
     if len(matrix) != len(scored):
         raise ValueError(f"a confusion matrix of {len(matrix)} classes where {scored.name} has {len(scored)}")
-    theirs = {scored.names[c].casefold(): c for c in scored.things}
-    ours = {learned.names[c]: same.get(learned.names[c], learned.names[c]).casefold() for c in sorted(learned.things)}
-    if strange := [f"{a} = {b}" for a, b in same.items() if a not in ours or b.casefold() not in theirs]:
+    ours, theirs = _things_by_name(learned), _things_by_name(scored)
+    rows = {learned.names[c]: theirs[name] for name, c in ours.items() if name in theirs}
+    if not rows:
         raise ValueError(
-            f"{', '.join(strange)}: expected things of {learned.name} ({', '.join(ours)}) = things of {scored.name} "
-            f"({', '.join(scored.names[c] for c in sorted(scored.things))})"
-        )
-    rows = {name: theirs[other] for name, other in ours.items() if other in theirs}
-    if not rows or len(set(rows.values())) < len(rows):
-        raise ValueError(
-            f"things of {learned.name} and what {scored.name} calls them: {rows or 'none in common'}; expected one or "
-            "more, each another. Give `same` for names that differ"
+            f"{learned.name} and {scored.name} have no things in common ({', '.join(ours) or 'none'}; "
+            f"{', '.join(theirs) or 'none'}): expected one or more of one name, which `classes.common_name` tells"
         )
     kept = list(rows.values())
     background = np.delete(matrix, kept, axis=0).sum(axis=0, dtype=matrix.dtype)
     return np.vstack([background, matrix[kept]]), ("background", *rows)
+
+
+def _things_by_name(table: ClassTable) -> dict[str, int]:
+    """The class index of each thing by the name that data sets have in common."""
+    found = {}
+    for c in sorted(table.things):
+        if (other := found.setdefault(common_name(table.names[c]), c)) != c:
+            raise ValueError(
+                f"{table.name}: things {table.names[other]!r} and {table.names[c]!r} are the same to other data sets: "
+                "give them one class, or names that differ by more than their case (see `classes.common_name`)"
+            )
+    return found
 
 
 def _counts(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from picie_core import records
-from picie_core.classes import ClassTable, distinct_colors
+from picie_core.classes import COCO81, VOC21, ClassTable, distinct_colors
 from picie_core.datasets.problems import DataError, Unlabelled
 from picie_core.metrics import match, score
 from picie_core.settings import Settings
@@ -100,3 +100,22 @@ def test_elsewhere_only_what_both_have_counts(tmp_path, monkeypatch):
     assert "dog" not in found
     with pytest.raises(Unlabelled, match="there is nothing to compare the clusters with"):
         protocols.elsewhere({}, SimpleNamespace(classes=None, folder=tmp_path))
+
+
+@pytest.mark.parametrize(("learned", "other"), [(VOC21, COCO81), (COCO81, VOC21)], ids=["VOC", "COCO"])
+def test_voc_and_coco_are_scored_by_all_twenty_things(tmp_path, monkeypatch, learned, other):
+    """Each thing alone in its cluster, but half of the sofas (or couches) in that of the chairs."""
+    counts = np.diag(np.full(len(other), 10))
+    sofa, chair = other.names.index("sofa" if other is VOC21 else "couch"), other.names.index("chair")
+    counts[sofa, [sofa, chair]] = 5
+    monkeypatch.setattr(protocols.training, "restore", lambda run: (None, SimpleNamespace(device="cpu")))
+    monkeypatch.setattr(protocols.evaluation, "confusions", lambda *rest: {"final": counts})
+    here = run(tmp_path, np.diag(np.full(len(learned), 10)), classes=learned)
+    found = protocols.elsewhere({"ours": here}, SimpleNamespace(classes=other, folder=tmp_path)).iloc[0]
+    kinds = found.drop(["row", "mIoU here", "mIoU elsewhere", "runs"])
+    assert len(kinds) == 1 + 20
+    expected = dict.fromkeys(kinds.index, 100.0) | {"chair": 100 * 10 / 15}
+    expected |= {"sofa" if learned is VOC21 else "couch": 50.0}
+    expected |= {"background": 100 * 10 / (10 * (len(other) - 20))}  # one cluster, of all that are background
+    assert kinds.to_dict() == pytest.approx(expected)
+    assert found["mIoU elsewhere"] == pytest.approx(np.mean(list(expected.values())))
