@@ -38,7 +38,7 @@ from picie_core.settings.methods import OBJECTS
 
 log = logging.getLogger(__name__)
 
-TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "digest", "metric", "value"]
+TIDY = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "digest", "images", "metric", "value"]
 
 MACHINE = {
     "data_root", "weights_file", "runs_root", "device", "workers", "fresh", "keep_checkpoint",
@@ -152,8 +152,9 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
 
     Returns:
         Columns method, dataset, recipe, seed, key, seconds, explicit (the explicit settings as JSON), digest (see
-        `digest`), metric and value (percent). The metrics of a scored run: `accuracy` and `mean_iou`, of all classes
-        with clusters matched by pixels, are what counts. Further ones are named by what differs: the matching
+        `digest`), images (split -> how many there were, as JSON, of those learned from and scored on; none where that
+        is not known), metric and value (percent). The metrics of a scored run: `accuracy` and `mean_iou`, of all
+        classes with clusters matched by pixels, are what counts. Further ones are named by what differs: the matching
         (`mean_iou, majority vote`), the predictions (`mean_iou, clustered` of a re-training), or, where a data set has
         both things and stuff, the partition and its definition (`accuracy, things (block)`) or COMUS's protocol
         (`mean_iou, objects`: things on one background, matched by IoU; `mean_iou, objects, majority vote`: each cluster
@@ -162,16 +163,12 @@ def tidy(runs: Iterable[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         s = run.settings
+        data = {s.learned_split: run.result.get("train"), s.scored_split: run.result.get("val")}
         common = {
-            "method": method_name(s),
-            "dataset": run.data_name,
-            "recipe": s.recipe,
-            "seed": s.seed,
-            "key": run.result["key"],
-            "seconds": run.result["seconds"],
-            "explicit": explicit(s),
-            "digest": digest(s),
-        }
+            "method": method_name(s), "dataset": run.data_name, "recipe": s.recipe, "seed": s.seed,
+            "key": run.result["key"], "seconds": run.result["seconds"], "explicit": explicit(s), "digest": digest(s),
+            "images": json.dumps({split: made["images"] for split, made in data.items() if made}),
+        }  # fmt: skip
         for suffix, scores in every_score(run).items():
             rows.append(common | {"metric": f"accuracy{suffix}", "value": scores.accuracy})
             rows.append(common | {"metric": f"mean_iou{suffix}", "value": scores.mean_iou})

@@ -1,5 +1,6 @@
 """`records`: nothing half-written is taken for whole, nothing is unpickled, what was written comes back."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -244,8 +245,18 @@ def test_tidy_is_a_row_a_run_and_metric(tmp_path):
     }  # fmt: skip
 
 
+def test_tidy_tells_how_many_images_of_which_split_there_were(tmp_path):
+    run = records.load(
+        finished_run(tmp_path / "run", Settings(train_split="trainaug", dataset="voc21", num_clusters=2))
+    )
+    assert set(records.tidy([run])["images"]) == {"{}"}  # written before results had them
+    made = {"train": {"images": 90, "fingerprint": "a"}, "val": {"images": 7, "fingerprint": "b"}}
+    run = dataclasses.replace(run, result=run.result | made)
+    assert set(records.tidy([run])["images"]) == {'{"trainaug": 90, "val": 7}'}
+
+
 def test_tidy_of_nothing_has_its_columns():
-    expected = ["method", "dataset", "recipe", "seed", "key", "seconds", "explicit", "digest", "metric", "value"]
+    expected = "method dataset recipe seed key seconds explicit digest images metric value".split()
     assert records.tidy([]).columns.tolist() == expected
     assert isinstance(records.tidy([]), pd.DataFrame)
 

@@ -18,7 +18,7 @@ def tidy(*runs):
         extra = dict(more[0]) if more else {}
         values = {"accuracy": accuracy, "mean_iou": mean_iou} | extra.pop("metrics", {})
         common = {"method": method, "dataset": dataset, "recipe": "ours", "seed": seed, "key": f"{method}{seed}",
-                  "seconds": 10.0 * seed, "explicit": json.dumps({"seed": seed})} | extra  # fmt: skip
+                  "seconds": 10.0 * seed, "explicit": json.dumps({"seed": seed}), "images": "{}"} | extra  # fmt: skip
         given = {k: v for k, v in json.loads(common["explicit"]).items() if k not in records.MACHINE | {"seed"}}
         said = json.dumps([method, dataset, common["recipe"], given], sort_keys=True)
         common.setdefault("digest", hashlib.sha256(said.encode()).hexdigest()[:12])

@@ -23,8 +23,6 @@ train/NAME.png          trainannot/NAME.png
 val/NAME.png            valannot/NAME.png
 where a label pixel is 0 to 10 (the class) or 11 (void), and NAME is the same for an image and its label"""
 
-_PUBLISHED = {"train": 367, "val": 101}
-
 
 def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
     """Images and labels of the same name."""
@@ -40,7 +38,14 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
         for path in files_in(labels, LABEL_SUFFIXES)
         if path.stem not in names
     ]
-    return Listing(items, True, CAMVID, orphans, _PUBLISHED[split])
+    return Listing(items, True, CAMVID, orphans)
 
 
-DATASET = Dataset("camvid", "CamVid, 11 classes, driving in Cambridge", list_split, LAYOUT, "camvid")
+DATASET = Dataset(
+    "camvid",
+    "CamVid, 11 classes, driving in Cambridge",
+    list_split,
+    LAYOUT,
+    "camvid",
+    published={"train": 367, "val": 101},
+)

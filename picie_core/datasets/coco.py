@@ -14,6 +14,8 @@ images/val2017/000000000139.jpg     annotations/val2017/000000000139.png
 where a label pixel is 0 to 181 (the fine class: 0 to 90 things, 91 to 181 stuff) or 255 (unlabelled); of all images
 only the curated ones are needed, 49,629 of train2017 and 2,175 of val2017"""
 
+_CURATED = {"train": 49629, "val": 2175}
+
 
 def curated(split: str) -> list[str]:
     """The image ids of the benchmark (IIC's list): both sides at least 360 pixels, at least 75 % of them stuff."""
@@ -38,6 +40,7 @@ COCO27_DATASET = Dataset(
     lambda root, split, limit: _list(root, split, COCO27),
     LAYOUT,
     "coco",
+    published=_CURATED,
 )
 
 COCO_STUFF15_DATASET = Dataset(
@@ -48,6 +51,7 @@ COCO_STUFF15_DATASET = Dataset(
     "coco",
     ("train", "val", "trainval"),
     framing.third_scale,
+    _CURATED | {"trainval": sum(_CURATED.values())},
 )
 
 
@@ -65,4 +69,5 @@ COCO81_DATASET = Dataset(
     lambda root, split, limit: _every(root, split),
     LAYOUT,
     "coco",
+    published={"train": 118287, "val": 5000},
 )

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +129,6 @@ class Listing:
         labelled: whether they have labels.
         table: what the labels mean; None for unlabelled data without a table, or where `discover` finds it.
         orphans: labels without an image.
-        published: how many images the published split has, where that is known.
         discover: finds the table by reading all label files, which are `label_files`.
         unread: see `Photographs`.
     """
@@ -138,7 +137,6 @@ class Listing:
     labelled: bool
     table: ClassTable | None
     orphans: Sequence[Problem] = ()
-    published: int | None = None
     discover: Callable[[Executor], ClassTable] | None = None
     label_files: Sequence[Path] = ()
     unread: str = ""
@@ -156,6 +154,7 @@ class Dataset:
         folder: the usual place under `data/`; None: the caller must name one.
         splits: the names of its splits.
         frame: how an image becomes a square.
+        published: how many images the published splits have, by name, where that is known.
     """
 
     name: str
@@ -165,6 +164,7 @@ class Dataset:
     folder: str | None = None
     splits: tuple[str, ...] = ("train", "val")
     frame: framing.Framing = framing.short_side
+    published: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def require(self, split: str) -> None:
         """Raises `DataError` where the data set has no such split."""

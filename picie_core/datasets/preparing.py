@@ -81,7 +81,7 @@ def prepare(
 
     if prepared.fault(folder) is not None:
         job = Job(folder, dataset, split, size, good, listing, where, keep_going=on_bad_image == "skip")
-        source = {"root": str(place) if dataset.layout else None, "published": listing.published}
+        source = {"root": str(place) if dataset.layout else None, "published": dataset.published.get(split)}
         source["listed"] = len(listing.items)
         with _alone(folder):
             if (found := prepared.fault(folder)) is not None:
@@ -94,6 +94,11 @@ def prepare(
         raise BadImages(where, skipped, len(items) + len(orphans))
     if skipped:
         _log.warning("%s: left out %d images or labels; %s lists them", where, len(skipped), folder / prepared.MANIFEST)
+    if limit is None and len(result) != (published := dataset.published.get(split, len(result))):
+        _log.warning(
+            "%s: %d images, and the published split has %d: scores are not comparable with published ones",
+            where, len(result), published,
+        )  # fmt: skip
     return result
 
 
@@ -139,11 +144,6 @@ def _listed(dataset: Dataset, root: Path, split: str, limit: int | None) -> List
         raise DataError(f"{dataset.name}, split {split}: no image found under {root}{aside}. {needs}")
     if listing.unread:
         _log.warning("%s, split %s: %s", dataset.name, split, listing.unread)
-    if limit is None and listing.published not in (None, len(listing.items)):
-        _log.warning(
-            "%s, split %s: %d images found, the published split has %d: scores are not comparable with published ones",
-            dataset.name, split, len(listing.items), listing.published,
-        )  # fmt: skip
     return listing
 
 

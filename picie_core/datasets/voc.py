@@ -21,11 +21,6 @@ VOCdevkit/VOC2007/ImageSets/Segmentation/{train,val,test}.txt
 where a label pixel (its palette index) is 0 to 20 (the class) or 255 (void);
 the root may also be VOCdevkit or VOC2007"""
 
-_PUBLISHED = {
-    2012: {"train": 1464, "val": 1449, "trainaug": 10582},
-    2007: {"train": 209, "val": 213, "test": 210},
-}
-
 
 def list_split(root: Path, split: str, limit: int | None = None, year: int = 2012) -> Listing:
     """The images that ImageSets/Segmentation/SPLIT.txt names. trainaug: the 10,582 with labels from SBD."""
@@ -35,7 +30,7 @@ def list_split(root: Path, split: str, limit: int | None = None, year: int = 201
     labels = top / ("SegmentationClassAug" if split == "trainaug" else "SegmentationClass")
     require(top / "JPEGImages", labels, names)
     items = [FileItem(name, root, top / "JPEGImages" / f"{name}.jpg", labels / f"{name}.png") for name in _names(names)]
-    return Listing(items, True, VOC21, published=_PUBLISHED[year][split])
+    return Listing(items, True, VOC21)
 
 
 def _names(file: Path) -> list[str]:
@@ -51,6 +46,7 @@ VOC2012 = Dataset(
     LAYOUT,
     "voc",
     ("train", "val", "trainaug"),
+    published={"train": 1464, "val": 1449, "trainaug": 10582},
 )
 
 VOC2007 = Dataset(
@@ -60,4 +56,5 @@ VOC2007 = Dataset(
     LAYOUT_2007,
     "voc",
     ("train", "val", "test"),
+    published={"train": 209, "val": 213, "test": 210},
 )

@@ -70,7 +70,7 @@ def beside(grid: Grid, tidy: pd.DataFrame, shown: Sequence[str] = SCORES) -> pd.
             if printed:
                 line[f"{name}, paper"] = number(row, name)
         if row.published:
-            line["verdict"] = published.verdict(values[main], number(row, main), _same_data(row))
+            line["verdict"] = published.verdict(values[main], number(row, main), _same_data(row, tidy))
         elif printed:
             line["verdict"] = ""
         found.append(line | {provenance.COLUMN: _behind(ours[main], row)})
@@ -169,11 +169,11 @@ def _behind(scores: Mapping[str, Mapping[int, float]], row: Row) -> str:
     return provenance.behind((_digest(row), seed) for seed in scores[row.name])
 
 
-def _same_data(row: Row) -> bool:
+def _same_data(row: Row, tidy: pd.DataFrame) -> bool:
     """Whether the row's runs are of the whole data set that its published number is of, scored on its split."""
-    s, table = Settings(**row.settings), (row.published or {}).get("table", "")
-    whole = all(getattr(s, name) == value for name, value in published.WHOLE.items())
-    return whole and s.dataset == (published.JOINED | published.GRIDS).get(table)
+    mine = tables.latest(pd.DataFrame(tidy[tidy["digest"] == _digest(row)]))
+    table = (row.published or {}).get("table", "")
+    return published.data_used(mine) == [(published.JOINED | published.GRIDS).get(table)]
 
 
 def _digest(row: Row) -> str:

@@ -164,8 +164,8 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
         table: of `every_run` or `listed`.
 
     Returns:
-        The columns of `records.tidy` (the key is empty), commit and command. The metrics are `accuracy` and `mean_iou`,
-        to two decimals; runs without scores are left out.
+        The columns of `records.tidy` (the key is empty; of the images nothing is known), commit and command. The
+        metrics are `accuracy` and `mean_iou`, to two decimals; runs without scores are left out.
 
     Raises:
         ListError: see `settings_of`.
@@ -175,7 +175,7 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     scored["method"] = [records.method_name(s) for s in settings]
     scored["explicit"] = [records.explicit(s) for s in settings]
     metrics = ["accuracy", "mean_iou"]
-    long = scored.assign(key="").melt(
+    long = scored.assign(key="", images="{}").melt(
         [*(name for name in records.TIDY if name not in ("metric", "value")), "commit", "command"],
         metrics, var_name="metric", value_name="value",
     )  # fmt: skip

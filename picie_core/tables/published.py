@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from picie_core import places, provenance, tables
+from picie_core.datasets.registry import DATASETS
 from picie_core.metrics import seeds
 from picie_core.settings import Settings
 
@@ -28,7 +29,7 @@ GRIDS = {
 Table 2 is of VOC 2007's test split, by a network that learned VOC 2012.)"""
 
 WHOLE = {"train_images": None, "val_images": None, "train_split": "train", "scored_split": "val"}
-"""The settings by which a run sees the whole of a data set, by its usual splits."""
+"""The settings by which a run sees the whole of a data set, by its usual splits, where its folder holds all of it."""
 
 COUNTERPARTS = {
     ("No Train", "classifier=Linear"): "untrained-linear", ("No Train", "classifier=Prototype"): "untrained",
@@ -88,8 +89,8 @@ def beside(tidy: pd.DataFrame, table: str) -> pd.DataFrame:
     Returns:
         Columns method (the paper's name), setting (the paper's), metric, paper, paper's data, ours (mean ± sd over n
         seeds), difference (our mean - paper; nan for other data), our data, verdict (see `verdict`), runs (see
-        `provenance`). Things and stuff are by block. Runs on a part of a data set, or scored on its training split, are
-        of other data.
+        `provenance`). Things and stuff are by block. Runs on a part of a data set (see `data_used`), or scored on its
+        training split, are of other data.
 
     Raises:
         ValueError: the runs are of several data sets, or a method's of several settings, whose mean would mean nothing;
@@ -102,7 +103,7 @@ def beside(tidy: pd.DataFrame, table: str) -> pd.DataFrame:
     columns = ["method", "setting", "metric", "value"]
     for method, setting, metric, value in read(table)[columns].itertuples(index=False):
         mine = _where(tables.of_method(ours, counterpart(method, setting)), "metric", _our_metric(metric, setting))
-        values, used = mine["value"].tolist(), "".join(_data_used(mine))
+        values, used = mine["value"].tolist(), "".join(data_used(mine))
         difference = seeds.spread(values).mean - value if values and used == data else math.nan
         row = {"method": method, "setting": setting, "metric": metric, "paper": value, "paper's data": data}
         row |= {"ours": _mean_and_sd(values), "difference": difference, "our data": used}
@@ -170,7 +171,7 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         if not set(first) & set(second):
             raise ValueError(f"{higher} and {lower} have no seed in common: run both on the same seeds")
         found = seeds.compare(first, second)
-        row |= found.row | {"data": "".join(_data_used(ours))}
+        row |= found.row | {"data": "".join(data_used(ours))}
         row |= {"holds": {"higher": "yes", "lower": "reversed"}.get(found.verdict, found.verdict)}
         compared = provenance.behind((runs["digest"].iloc[0], seed) for runs in both for seed in found.seeds)
         rows.append(row | {provenance.COLUMN: compared})
@@ -187,33 +188,39 @@ def counterpart(method: str, setting: str) -> str | None:
     return found[0] if found else None
 
 
+def data_used(runs: pd.DataFrame) -> list[str]:
+    """The data sets of some rows of `records.tidy`, and what part of each: by the settings, and by the number of images
+    where that is known (of lists of runs it is not) and is another than the published split's."""
+    found = set()
+    for data, explicit, images in zip(runs["dataset"], runs["explicit"], runs["images"], strict=True):
+        given = {k: v for k, v in json.loads(explicit).items() if k in WHOLE and v != WHOLE[k]}
+        whole = DATASETS[places.dataset_of(data)].published
+        counts = {split: n for split, n in json.loads(images).items() if n != whole.get(split, n)}
+        parts = [f"{name}={value}" for name, value in sorted(given.items())]
+        parts += [f"{n} of {whole[split]} images of {split}" for split, n in sorted(counts.items())]
+        found.add(", ".join([data, *parts]))
+    return sorted(found)
+
+
 def _where(rows: pd.DataFrame, column: str, value: str | None) -> pd.DataFrame:
     return pd.DataFrame(rows[rows[column] == value])
 
 
 def _one_data_set(tidy: pd.DataFrame) -> pd.DataFrame:
     """The latest rows; refused when they are of several data sets, or of several parts of one."""
-    if len(found := _data_used(tidy)) > 1:
+    latest = tables.latest(tidy)
+    if len(found := data_used(latest)) > 1:
         raise tables.JoinError(
             f"the runs are of {len(found)} data sets: {'; '.join(found)}. Join the runs of one of them alone: "
-            "`candidates` selects them by table and settings"
+            "`candidates` selects them by table and settings; of one made while images were missing, run the seed again"
         )
-    return tables.latest(tidy)
+    return latest
 
 
 def _our_metric(metric: str, setting: str) -> str:
     """The metric of `records.tidy` that a published row is to be read beside."""
     part = {"partition=Things": ", things (block)", "partition=Stuff": ", stuff (block)"}
     return {"mIoU": "mean_iou"}.get(metric, metric) + part.get(setting.partition(";")[0], "")
-
-
-def _data_used(runs: pd.DataFrame) -> list[str]:
-    """The data sets of some runs, and what part of each."""
-    found = set()
-    for data, explicit in zip(runs["dataset"], runs["explicit"], strict=True):
-        given = {k: v for k, v in json.loads(explicit).items() if k in WHOLE and v != WHOLE[k]}
-        found.add(", ".join([data, *(f"{name}={value}" for name, value in sorted(given.items()))]))
-    return sorted(found)
 
 
 def _mean_and_sd(values: Sequence[float]) -> str:

@@ -71,6 +71,31 @@ def test_coco_needs_what_the_list_names(tmp_path):
     assert "and 2168 more" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["coco27", "coco_stuff15"])
+def test_a_part_of_the_curated_images_is_said_to_be(tmp_path, name, caplog):
+    """The list names them all, so that the part shows where some are left out: missing, or no images."""
+    *whole, odd = coco.curated("val")[:3]
+    root = tiny_sets.coco(tmp_path, [*whole, odd], "val2017")
+    (root / "images/val2017" / f"{odd}.jpg").write_bytes(b"no image")
+    prepare(name, root=root, split="val", size=32, on_bad_image="skip", progress=False)
+    assert "2 images, and the published split has 2175: scores are not comparable with published ones" in caplog.text
+
+
+def test_the_published_counts_are_those_of_the_lists_and_of_the_readme():
+    for name in ("coco27", "coco_stuff15"):
+        counts = DATASETS[name].published
+        assert {split: counts[split] for split in ("train", "val")} == {
+            s: len(coco.curated(s)) for s in ("train", "val")
+        }
+    assert DATASETS["coco_stuff15"].published["trainval"] == 49629 + 2175
+    table = (README.parents[1] / "README.md").read_text()
+    for dataset in DATASETS.values():
+        assert set(dataset.published) <= set(dataset.splits)
+        if dataset.published:
+            row = next(line for line in table.splitlines() if line.startswith("|") and f"`{dataset.name}`" in line)
+            assert f"{dataset.published['train']:,} / {dataset.published['val']:,}" in row
+
+
 def test_stuff15_trains_and_tests_on_both_in_iics_protocol(tmp_path):
     tiny_sets.coco(tmp_path, coco.curated("train")[:1])
     tiny_sets.coco(tmp_path, coco.curated("val")[:1], "val2017")

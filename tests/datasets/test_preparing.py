@@ -309,7 +309,8 @@ def test_an_interrupted_call_lets_its_threads_go(root, monkeypatch, small_shards
 
 def test_published_counts_are_compared(root, caplog):
     train(root)
-    assert "7 images found, the published split has 367: scores are not comparable" in caplog.text
+    assert "train, under" in caplog.text
+    assert "7 images, and the published split has 367: scores are not comparable with published ones" in caplog.text
     caplog.clear()
     train(root, limit=3)
     assert "published" not in caplog.text

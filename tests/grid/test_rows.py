@@ -28,14 +28,15 @@ def grid(grid_file):
     return plan.read(grid_file(base, (1, 2, 3)))
 
 
-def tidy(grid, **values):
+def tidy(grid, images="{}", **values):
     """Rows of `records.tidy`: row -> seed -> mIoU (accuracy is twice that)."""
     found = []
     for row in grid.rows:
-        digest = records.digest(Settings(**row.settings))
+        s = Settings(**row.settings)
+        common = {"digest": records.digest(s), "dataset": s.dataset, "explicit": records.explicit(s), "images": images}
         for seed, value in values.get(row.name.replace(" ", "_"), {}).items():
-            found.append({"digest": digest, "seed": seed, "metric": "mean_iou", "value": value})
-            found.append({"digest": digest, "seed": seed, "metric": "accuracy", "value": 2 * value})
+            found.append(common | {"seed": seed, "metric": "mean_iou", "value": value})
+            found.append(common | {"seed": seed, "metric": "accuracy", "value": 2 * value})
     found.append({"digest": "another", "seed": 1, "metric": "mean_iou", "value": 99.0})
     return pd.DataFrame(found)
 
@@ -82,6 +83,15 @@ def test_other_data_and_parts_of_the_data_are_said_to_be(grid_file, part):
         grid_file([{"name": "all", "settings": whole | part, "published": PUBLISHED | {"method": "row 5"}}])
     )
     assert rows.beside(grid, tidy(grid, all=dict.fromkeys(range(5), 13.84))).loc[0, "verdict"] == "other data"
+
+
+def test_a_folder_that_holds_a_part_of_the_data_holds_other_data(grid_file):
+    settings = {"dataset": "coco27", "train_images": None, "val_images": None}
+    grid = plan.read(grid_file([{"name": "all", "settings": settings, "published": PUBLISHED | {"method": "row 5"}}]))
+    for images, verdict in (("{}", "reproduced"), ('{"train": 49629, "val": 2175}', "reproduced"),
+                            ('{"train": 49629, "val": 2174}', "other data")):  # fmt: skip
+        ours = tidy(grid, images, all=dict.fromkeys(range(5), 13.84))
+        assert rows.beside(grid, ours).loc[0, "verdict"] == verdict
 
 
 def test_comus_table_2_is_of_data_that_are_none_of_these(grid_file):

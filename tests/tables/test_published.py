@@ -215,6 +215,42 @@ def test_a_part_of_the_data_is_other_data(given, data):
     assert (row["verdict"] == "other data") == (data != "coco27")
 
 
+@pytest.mark.parametrize(
+    ("images", "data"),
+    [
+        ({"train": 49629, "val": 2175}, "coco27"),
+        ({"train": 90, "val": 2175}, "coco27, 90 of 49629 images of train"),
+        ({"train": 49629, "val": 7}, "coco27, 7 of 2175 images of val"),
+        ({"train": 90, "val": 7}, "coco27, 90 of 49629 images of train, 7 of 2175 images of val"),
+        ({}, "coco27"),  # a list of runs: not known
+    ],
+)
+def test_a_folder_that_holds_a_part_of_the_data_holds_other_data(images, data):
+    more = {"images": json.dumps(images)}
+    ours = tidy(*(("picie", "coco27", seed, 20.0, 5.0, more) for seed in range(1, 8)))
+    row = published.beside(ours, TABLE_1).set_index(["method", "metric"]).loc[("PiCIE", "mIoU")]
+    assert (row["our data"], row["verdict"]) == (data, "not reproduced" if data == "coco27" else "other data")
+    assert math.isnan(row["difference"]) == (data != "coco27")
+
+
+def test_images_are_counted_where_the_number_is_published():
+    ours = tidy(
+        *(
+            (m, d, 1, 20.0, 5.0, {"images": '{"train": 9}'})
+            for m in ("picie", "rgb")
+            for d in ("scenes", "folder-a-1f3a")
+        )
+    )
+    assert published.data_used(ours) == ["folder-a-1f3a", "scenes"]
+
+
+def test_a_run_made_again_with_all_images_takes_the_place_of_the_first():
+    whole = ("picie", "coco27", 1, 40, 13, {"images": '{"train": 49629, "val": 2175}'})
+    again = tidy(("picie", "coco27", 1, 40, 9, {"key": "old", "images": '{"train": 90, "val": 7}'}), whole)
+    row = published.beside(again, TABLE_1).set_index(["method", "metric"]).loc[("PiCIE", "mIoU")]
+    assert row[["ours", "our data"]].tolist() == ["13.00 (n = 1)", "coco27"]
+
+
 def test_a_seed_that_was_run_again_counts_once():
     ours = tidy(("picie", "coco27", 1, 40, 9, {"key": "old"}), ("picie", "coco27", 1, 40, 13, {"key": "new"}))
     table = published.beside(ours, TABLE_1).set_index(["method", "metric"])
@@ -235,6 +271,10 @@ def test_a_seed_that_was_run_again_counts_once():
         ),
         (("untrained", {"dataset": "scenes"}), "2 data sets: coco27; scenes"),
         (("untrained", {"explicit": '{"val_images": 9}'}), "2 data sets: coco27; coco27, val_images=9"),
+        (
+            ("picie", {"images": '{"val": 7}'}),
+            "coco27, 7 of 2175 images of val.* while images were missing, run the seed",
+        ),
     ],
 )
 @pytest.mark.parametrize("join", [lambda ours: published.beside(ours, TABLE_1), published.order])
