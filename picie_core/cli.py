@@ -230,21 +230,24 @@ def bands() -> None:
 @app.command()
 def publish(
     dataset: Annotated[str, typer.Argument(help="Whose outputs below reports/local/.")],
-    name: Annotated[list[str] | None, typer.Argument(help="Which; default: all that may be published.")] = None,
+    name: Annotated[list[str] | None, typer.Argument(help="Which; default: all but those left out.")] = None,
 ) -> None:
-    """Copy tables and figures into the committed reports/. Pictures of photographs are left out, and refused by name.
+    """Copy tables and figures into the committed reports/.
+
+    Pictures of photographs are left out, and refused by name. A table that lacks runs of the committed one, as that of
+    a small run does, is left out too, and takes its place by name.
 
     \b
     picie publish camvid
-    picie publish scenes picie-predictions
+    picie publish scenes picie-scores
     """
     from picie_core.report import publishing
 
     for file in publishing.publish(dataset, name or None):
         typer.echo(str(file))
     if not name:
-        for file, shows in publishing.withheld(dataset):
-            typer.echo(f"left out: {file.name} shows images of {shows}", err=True)
+        for file, why in publishing.withheld(dataset):
+            typer.echo(f"left out: {file.name} {why}", err=True)
 
 
 @app.command()

@@ -612,6 +612,13 @@ def test_publish_tells_what_went_and_what_stayed(picie, home):
     status, out, err = picie("publish", "camvid")
     assert (status, out) == (0, f"{home / 'reports' / 'figures' / 'camvid-curves.png'}\n")
     assert err == "left out: samples.png shows images of camvid\n"
+    for runs in ("12e456789012:1,2,3", "120000000000:1"):
+        tables.save(pd.DataFrame({"runs": [runs]}), places.local_folder("camvid") / "tables", "scores")
+        status, _, err = picie("publish", "camvid")
+    table = home / "reports" / "tables" / "camvid-scores.csv"
+    assert (status, table.read_text()) == (0, 'runs\n"12e456789012:1,2,3"\n')
+    assert f"left out: scores.csv lacks 3 of the 3 runs that {table} is of: to publish it in its place, `picie" in err
+    assert picie("publish", "camvid", "scores") == (0, f"{table}\n", "")
     status, out, err = picie("publish", "camvid", "samples")
     assert (status, out) == (2, "")
     assert "not ours to publish: samples.png (shows camvid)" in err

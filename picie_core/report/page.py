@@ -56,12 +56,15 @@ class Table:
 
 
 def named(sections: Sequence[Section]) -> set[Key]:
-    """The runs that the tables name, but for tables that cannot be read (see `table`)."""
-    found: set[Key] = set()
-    for output in _tables(sections):
-        with suppress(ReportError):
-            found |= {key for _, runs in read(output.file)[1] for key in runs or ()}
-    return found
+    """The runs that the tables name (see `runs_of`)."""
+    return {key for output in _tables(sections) for key in runs_of(output.file)}
+
+
+def runs_of(file: Path) -> set[Key]:
+    """The runs that a table names; none where it has no such column, is not there or cannot be read (see `table`)."""
+    with suppress(ReportError):
+        return {key for _, runs in read(file)[1] for key in runs or ()}
+    return set()
 
 
 def read(file: Path) -> tuple[list[str], list[tuple[list[str], list[Key] | None]]]:

@@ -6,7 +6,7 @@ from picie_core import figures, files, places
 from picie_core.datasets import closeups
 from picie_core.datasets.rendered import SCENES_A, SCENES_B
 from picie_core.errors import WorkbookError
-from picie_core.report import outputs
+from picie_core.report import outputs, page
 from picie_core.tables import lists
 
 SHOWABLE = (figures.NO_IMAGES, SCENES_A.name, SCENES_B.name, closeups.DATASET.name)
@@ -25,14 +25,14 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
 
     Args:
         dataset: whose outputs, by `places.data_name`.
-        names: file names without ending; None: every table, and every figure that shows no photograph.
+        names: file names without ending; None: all but those `withheld`.
 
     Returns:
         The files written.
 
     Raises:
-        PublishError: they are of a folder of images; there is nothing that may be published, a named output does not
-            exist, or a named figure shows images of any data but scenes.
+        PublishError: they are of a folder of images; there is nothing to publish, a named output does not exist, or a
+            named figure shows images of any data but scenes.
         ListError: one of the two lists of runs is none.
     """
     source = places.local_folder(dataset)
@@ -43,9 +43,11 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
         there = outputs.elsewhere(source)
         raise PublishError(f"nothing to publish in {source}: execute a notebook on {dataset} first ({there})")
     if names is None:
-        chosen = [file for file in made if _may(file)]
+        left = dict(withheld(dataset))
+        chosen = [file for file in made if file not in left]
         if not chosen:
-            raise PublishError(f"nothing in {source} may be published: every output shows images that are not ours")
+            why = "; ".join(f"{file.name} {reason}" for file, reason in left.items())
+            raise PublishError(f"nothing in {source} is published: {why}")
     else:
         missing = [name for name in names if name not in {file.stem for file in made}]
         if missing:
@@ -59,7 +61,7 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
                 "these figures show images of data that are not ours to publish: "
                 + ", ".join(f"{file.name} (shows {figures.shows(file)})" for file in refused)
             )
-    targets = {file: places.reports_folder() / file.parent.name / f"{dataset}-{file.name}" for file in chosen}
+    targets = {file: _target(dataset, file) for file in chosen}
     contents = {target: file.read_bytes() for file, target in targets.items() if file.name != outputs.RUNS}
     for file in targets.keys() & {file for file in chosen if file.name == outputs.RUNS}:
         lists.add(lists.listed(file), targets[file])  # first, for it may be refused
@@ -69,9 +71,29 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
 
 
 def withheld(dataset: str) -> list[tuple[Path, str]]:
-    """The generated figures that `publish` leaves out, and the data set whose images each shows."""
+    """The generated outputs that `publish` leaves out where none are named, each with why: a figure shows images that
+    are not ours; a table lacks runs that the committed one of its name is of, as that of a small run does."""
     made = outputs.generated(places.local_folder(dataset))
-    return [(file, figures.shows(file)) for file in made if not _may(file)]
+    return [(file, why) for file in made if (why := _foreign(file) or _poorer(dataset, file))]
+
+
+def _foreign(file: Path) -> str:
+    return "" if _may(file) else f"shows images of {figures.shows(file)}"
+
+
+def _poorer(dataset: str, file: Path) -> str:
+    committed = page.runs_of(target := _target(dataset, file))
+    lacking = committed - page.runs_of(file)
+    if not lacking:
+        return ""
+    return (
+        f"lacks {len(lacking)} of the {len(committed)} runs that {target} is of: to publish it in its place, "
+        f"`picie publish {dataset} {file.stem}`"
+    )
+
+
+def _target(dataset: str, file: Path) -> Path:
+    return places.reports_folder() / file.parent.name / f"{dataset}-{file.name}"
 
 
 def _may(file: Path) -> bool:

@@ -40,7 +40,9 @@ def test_all_of_real_data_is_tables_and_curves(reports):
     assert sorted(written) == [reports / name for name in committed(reports)]
     assert (reports / "tables" / "camvid-scores.csv").read_text() == "of\ncamvid\n"
     assert figures.shows(reports / "figures" / "camvid-curves.png") == figures.NO_IMAGES
-    assert [(file.name, shows) for file, shows in publishing.withheld("camvid")] == [("samples.png", "camvid")]
+    assert [(file.name, why) for file, why in publishing.withheld("camvid")] == [
+        ("samples.png", "shows images of camvid")
+    ]
 
 
 def test_what_is_of_a_folder_of_photographs_is_not_published(reports, tmp_path):
@@ -94,6 +96,50 @@ def test_an_older_output_is_replaced(reports):
     assert len(committed(reports)) == 2
 
 
+TOY, SEEDS, WIDER = "120000000000:1", "12e456789012:1,2,3", "12e456789012:1,2,3,4 120000000000:1"
+
+
+@pytest.mark.parametrize(
+    ("committed_runs", "runs", "lacks"),
+    [
+        (SEEDS, TOY, "lacks 3 of the 3 runs"),
+        (SEEDS, "12e456789012:2", "lacks 2 of the 3 runs"),
+        (WIDER, SEEDS, "lacks 2 of the 5 runs"),
+        (SEEDS, None, "lacks 3 of the 3 runs"),
+        (SEEDS, SEEDS, ""),
+        (SEEDS, WIDER, ""),
+        (None, TOY, ""),
+        ("", TOY, ""),  # of rows that were not run
+    ],
+)
+def test_a_table_of_fewer_runs_does_not_take_the_place_of_one_of_more_unless_by_name(
+    reports, committed_runs, runs, lacks
+):
+    folder = places.local_folder("camvid") / "tables"
+    for number, behind in enumerate((committed_runs, runs)):
+        row = {"of": [number]} | ({} if behind is None else {"runs": [behind]})
+        tables.save(pd.DataFrame(row), folder, "scores")
+        if not number:
+            publish("camvid", ["scores"])
+    target = reports / "tables" / "camvid-scores.csv"
+    written = publish("camvid")
+    assert (target in written, pd.read_csv(target)["of"].tolist()) == ((False, [0]) if lacks else (True, [1]))
+    assert reports / "figures" / "camvid-curves.png" in written
+    told = [why for file, why in publishing.withheld("camvid") if file.suffix == ".csv"]
+    expected = f"{lacks} that {target} is of: to publish it in its place, `picie publish camvid scores`"
+    assert told == ([expected] if lacks else [])
+    assert publish("camvid", ["scores"]) == [target]
+    assert pd.read_csv(target)["of"].tolist() == [1]
+
+
+def test_a_committed_table_that_cannot_be_read_is_replaced(reports):
+    """It names no run that could be lost."""
+    (reports / "tables").mkdir()
+    (reports / "tables" / "camvid-scores.csv").write_text("of,runs\n1,12e456789012\n")
+    publish("camvid")
+    assert (reports / "tables" / "camvid-scores.csv").read_text() == "of\ncamvid\n"
+
+
 def list_of_runs(file, *seeds, miou=20.0, digest="120000000000"):
     rows = [["scenes", "PiCIE", "ours", seed, "val", 50.0, miou, 9.0, "c", digest, "x"] for seed in seeds]
     pd.DataFrame(rows, columns=list(lists.LISTED)).to_csv(file, index=False)
@@ -145,5 +191,5 @@ def test_nothing_but_photographs(reports):
     folder = places.local_folder("camvid")
     (folder / "tables" / "scores.csv").unlink()
     (folder / "figures" / "curves.png").unlink()
-    with pytest.raises(PublishError, match=r"nothing in .*camvid may be published"):
+    with pytest.raises(PublishError, match=r"nothing in .*camvid is published: samples\.png shows images of camvid"):
         publish("camvid")
