@@ -71,6 +71,9 @@ def prepare(
             absent.append(Problem(error.file or item.name, error.reason))
     if absent and (on_bad_image == "error" or not good):
         raise BadImages(where, absent, len(items) + len(orphans))
+    published = dataset.published.get(split)
+    if limit is None:
+        _compare(where, len(good), published)  # now, for what follows may take hours
 
     settings = {"size": size, "framing": dataset.frame.__name__, "version": VERSION}
     table = listing.table.to_dict() if listing.table else None
@@ -81,7 +84,7 @@ def prepare(
 
     if prepared.fault(folder) is not None:
         job = Job(folder, dataset, split, size, good, listing, where, keep_going=on_bad_image == "skip")
-        source = {"root": str(place) if dataset.layout else None, "published": dataset.published.get(split)}
+        source = {"root": str(place) if dataset.layout else None, "published": published}
         source["listed"] = len(listing.items)
         with _alone(folder):
             if (found := prepared.fault(folder)) is not None:
@@ -94,12 +97,17 @@ def prepare(
         raise BadImages(where, skipped, len(items) + len(orphans))
     if skipped:
         _log.warning("%s: left out %d images or labels; %s lists them", where, len(skipped), folder / prepared.MANIFEST)
-    if limit is None and len(result) != (published := dataset.published.get(split, len(result))):
+    if len(result) != len(good) and limit is None:
+        _compare(where, len(result), published)
+    return result
+
+
+def _compare(where: str, count: int, published: int | None) -> None:
+    if published not in (None, count):
         _log.warning(
             "%s: %d images, and the published split has %d: scores are not comparable with published ones",
-            where, len(result), published,
+            where, count, published,
         )  # fmt: skip
-    return result
 
 
 def _check(dataset: Dataset, split: str, size: int, limit: int | None, on_bad_image: str, workers: int | None) -> None:
