@@ -23,14 +23,17 @@ from picie_core.settings import Settings, SettingsError
 
 _log = logging.getLogger(__name__)
 _SETTING = "comus_saliency_place"
+_EXPECTED = "expected a grey picture without transparency, objects white on black"
 
 
 class Ready(Saliency):
     """Masks from PNG files, framed as the data set's labels are.
 
     The mask of the image NAME is NAME.png in the folder, or below it where NAME has folders; an image's own ending, if
-    NAME has one, may be left out (a/b.jpg: a/b.png or a/b.jpg.png). It is grey, of any depth (0 and 255, 0 and 1, a
-    soft map), or has three equal channels. Black beyond the image where the framing pads.
+    NAME has one, may be left out (a/b.jpg: a/b.png or a/b.jpg.png). It is grey, objects bright, of any depth (0 and
+    255, 0 and 1, a soft map), in one channel, in equal ones, or by a palette. A palette of colours, as VOC's, is read
+    by its indices, background 0, where they look the brighter the higher they are. Nothing may be transparent. Black
+    beyond the image where the framing pads.
 
     A mask must be as large as its image. That is checked where the images' files are (`data_root`); of rendered scenes
     a mask must be square. Where the images are not at hand any more, a warning says that sizes are not checked.
@@ -137,19 +140,39 @@ def fingerprint(settings: Settings) -> str:
 
 
 def read(data: bytes) -> np.ndarray:
-    """The grey values of a mask: uint8 (H, W). Values above 255 (16 bits) are scaled so that the greatest is 255.
+    """The grey values of a mask (see `Ready`): uint8 (H, W). Above 255 (16 bits) they are scaled, the greatest to 255.
 
     Raises:
-        Unusable: it does not decode, or has colours.
+        Unusable: it does not decode, has colours or transparency, or a palette of colours that do not brighten with
+            the index.
     """
-    picture = np.asarray(decoding.read_image(data))
+    seen = np.asarray(decoding.read_image(data))
     with Image.open(io.BytesIO(data)) as image:
-        coloured = image.mode.startswith("RGB")
-    if coloured and (picture != picture[:, :, :1]).any():
-        raise Unusable("is a colour picture; expected one channel, or three that are equal")
-    grey = picture[:, :, 0] if coloured else np.asarray(decoding.read_label(data))
-    most = int(grey.max())
-    return (grey / most * 255 if most > 255 else grey).astype(np.uint8)
+        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[:, :, 3].min() < 255:
+            raise Unusable(f"has transparency, whose brightness nobody knows; {_EXPECTED}")
+        if len(image.getbands()) == 1 and image.mode != "P":
+            values = np.asarray(decoding.read_label(data))
+        elif (seen == seen[:, :, :1]).all():
+            values = seen[:, :, 0]
+        elif image.mode == "P":
+            values = np.asarray(decoding.read_label(data))
+            _need_brightening(image, values)
+        else:
+            raise Unusable(f"is a colour picture; {_EXPECTED}")
+    most = int(values.max())
+    return (values / most * 255 if most > 255 else values).astype(np.uint8)
+
+
+def _need_brightening(image: Image.Image, indices: np.ndarray) -> None:
+    """Raises `Unusable` where an index of a palette image looks no brighter than a lower one that occurs."""
+    used, first = np.unique(indices, return_index=True)
+    brightness = np.asarray(image.convert("RGBA").convert("L")).flat[first]
+    for i in range(1, len(used)):
+        if brightness[i] <= brightness[i - 1]:
+            raise Unusable(
+                f"has a palette of colours, in which {used[i]} (brightness {brightness[i]}) is not brighter than "
+                f"{used[i - 1]} ({brightness[i - 1]}), so that nobody knows which is the object; {_EXPECTED}"
+            )
 
 
 def _folder(settings: Settings) -> Path:

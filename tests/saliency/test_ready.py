@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from picie_core import saliency
-from picie_core.datasets.problems import DataError
+from picie_core.datasets.problems import DataError, Unusable
 from picie_core.network import weights
 from picie_core.saliency import ready
 from picie_core.settings import Settings, SettingsError
@@ -36,6 +36,86 @@ def png(array: np.ndarray) -> bytes:
 )
 def test_a_mask_may_be_of_any_depth(values, expected):
     assert ready.read(png(values)).tolist() == expected
+
+
+GREY = np.array([[0, 255, 255, 0], [9, 128, 0, 255]], np.uint8)
+
+
+def stored(how: str) -> Image.Image:
+    """The mask `GREY` in a mode of Pillow."""
+    grey = Image.fromarray(GREY)
+    if how in ("RGBA", "LA"):
+        return grey.convert(how)
+    if how == "upside down":  # a palette that begins with white
+        found = Image.fromarray(255 - GREY).convert("P")
+        found.putpalette(np.repeat(np.arange(255, -1, -1, dtype=np.uint8), 3).tobytes())
+        return found
+    return grey.quantize(256)
+
+
+def saved(image: Image.Image, **values) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG", **values)
+    return stream.getvalue()
+
+
+def coloured(indices: list[int], *palette: tuple[int, int, int]) -> Image.Image:
+    image = Image.fromarray(np.array([indices], np.uint8)).convert("P")
+    image.putpalette(bytes(value for colour in palette for value in colour))
+    return image
+
+
+@pytest.mark.parametrize("how", ["RGBA", "LA", "upside down", "quantized"])
+def test_a_grey_mask_is_what_it_looks_like_however_it_is_stored(how):
+    assert ready.read(saved(stored(how))).tolist() == GREY.tolist()
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_mask_of_one_grey_in_a_palette_is_what_it_looks_like(value):
+    assert (ready.read(saved(Image.new("L", (3, 2), value).quantize(2))) == value).all()
+
+
+def test_white_on_black_in_two_colours_by_pillow():
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:4, 3:] = 255
+    assert (ready.read(saved(Image.fromarray(mask).quantize(2))) == mask).all()
+
+
+VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]
+
+
+def test_a_palette_of_colours_is_read_by_indices_that_brighten():
+    assert ready.read(saved(coloured([0, 1, 1, 0], *VOC))).tolist() == [[0, 1, 1, 0]]
+    assert ready.read(saved(coloured([0, 4, 4, 0], *VOC))).tolist() == [[0, 4, 4, 0]]
+    assert ready.read(saved(coloured([0, 1, 2, 3], *VOC), transparency=b"\xff" * 5)).tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (coloured([0, 3, 4], *VOC), r"palette of colours, in which 4 \(brightness 15\) is not brighter than 3 "),
+        (coloured([0, 1], (255, 255, 254), (0, 0, 0)), r"in which 1 \(brightness 0\) is not brighter than 0 \(255\)"),
+        (coloured([0, 1], (9, 0, 0), (9, 0, 0)), "in which 1 .* is not brighter than 0"),
+    ],
+)
+def test_a_palette_of_colours_whose_object_nobody_knows_is_refused(image, words):
+    with pytest.raises(Unusable, match=f"{words}.*expected a grey picture.*white on black"):
+        ready.read(saved(image))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_silhouette_on_nothing_is_refused(mode, value):
+    image = Image.new("L", (4, 4), value).convert(mode)
+    image.putalpha(Image.fromarray(np.eye(4, dtype=np.uint8) * 255))
+    with pytest.raises(Unusable, match=r"has transparency.*expected a grey picture.*white on black"):
+        ready.read(saved(image))
+
+
+@pytest.mark.parametrize("image", [Image.fromarray(GREY), Image.fromarray(GREY > 99), stored("quantized")])
+def test_a_transparent_grey_is_refused(image):
+    with pytest.raises(Unusable, match="has transparency"):
+        ready.read(saved(image, transparency=0))
 
 
 @pytest.fixture
