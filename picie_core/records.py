@@ -81,7 +81,7 @@ class Run:
     def environment(self) -> Mapping[str, Any]:
         """`environment.json` (see `devices.environment`); empty, with a warning, where it cannot be read."""
         try:
-            return _record(self.folder / "environment.json", "python", "packages", "machine", "cpu_capability", "gpu")
+            return record(self.folder / "environment.json", "python", "packages", "machine", "cpu_capability", "gpu")
         except (FileNotFoundError, ValueError) as error:
             log.warning("%s: %s", self.folder, error)
             return {}
@@ -109,7 +109,7 @@ def load(folder: Path) -> Run:
         state = "an unfinished run: run the same settings again to go on" if folder.is_dir() else "no such folder"
         raise FileNotFoundError(f"no finished run in {folder} ({state})")
     try:
-        result = _record(folder / "result.json", "key", "seconds", "classes", "commit")
+        result = record(folder / "result.json", "key", "seconds", "classes", "commit")
         matrix = np.load(folder / "confusion.npy", allow_pickle=False) if (folder / "confusion.npy").is_file() else None
         settings = Settings.from_yaml((folder / "settings.yaml").read_text())
         scores = None if matrix is None else score(matrix, classes_of(settings, matrix))
@@ -258,6 +258,17 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
+def record(file: Path, *names: str) -> dict[str, Any]:
+    """A JSON file of a run. Raises ValueError where it is none, or lacks one of these names."""
+    try:
+        found = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file.name} is no JSON ({error})") from error
+    if lacks := ([name for name in names if name not in found] if isinstance(found, dict) else names):
+        raise ValueError(f"{file.name} is not that of a run: it lacks {', '.join(lacks)}")
+    return found
+
+
 def write_progress(folder: Path, rows: list[dict[str, Any]]) -> None:
     """`progress.csv` of the epochs so far; lists stand in it as JSON."""
     flat = [{name: json.dumps(v) if isinstance(v, list) else v for name, v in row.items()} for row in rows]
@@ -274,17 +285,6 @@ def read_progress(folder: Path) -> pd.DataFrame:
         if name.startswith("cluster_sizes"):
             table[name] = table[name].map(json.loads)
     return table
-
-
-def _record(file: Path, *names: str) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file.name} is no JSON ({error})") from error
-    lacks = [name for name in names if name not in found] if isinstance(found, dict) else names
-    if lacks:
-        raise ValueError(f"{file.name} is not that of a run: it lacks {', '.join(lacks)}")
-    return found
 
 
 def _scores_of_objects(settings: Settings, matrix: np.ndarray, things: frozenset[int]) -> dict[str, Scores]:

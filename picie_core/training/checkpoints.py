@@ -1,6 +1,5 @@
 """What a method and its optimisers are in the middle of training: as tensors and plain numbers, on disk, and back."""
 
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,9 +8,11 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from picie_core import records
+from picie_core.errors import UnreadableError
 from picie_core.files import write_json
 from picie_core.methods import Method
 
@@ -61,11 +62,20 @@ def save(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The last whole checkpoint, or None. A kill between the two renames leaves it under its old name."""
+    """The last whole checkpoint, or None. A kill between the two renames leaves it under its old name.
+
+    Raises:
+        UnreadableError: its files are not those of a checkpoint; OSError: the system cannot read them now.
+    """
     for place in (folder / "checkpoint", folder / "checkpoint.old"):
-        if (place / "counters.json").is_file():
-            tensors = safetensors.torch.load_file(place / "state.safetensors")
-            return tensors, json.loads((place / "counters.json").read_text())
+        if (file := place / "counters.json").is_file():
+            try:
+                counters = records.record(file, "epochs_done", "seconds", "param_groups", "rows")
+                return safetensors.torch.load_file(place / "state.safetensors"), counters
+            except (FileNotFoundError, ValueError, SafetensorError) as error:
+                raise UnreadableError(
+                    f"{place} cannot be read: {error}. Delete that folder, or give fresh=true, to train the run anew"
+                ) from error
     return None
 
 

@@ -8,11 +8,13 @@ import pytest
 import torch
 from tiny_runs import die, full, killed, watch_disk
 
+from picie_core.errors import UnreadableError
 from picie_core.training import checkpoints
 
 
 def checkpoint(number):
-    return {"weight": torch.full((4,), float(number))}, {"epochs_done": number, "rows": [{"loss": number / 3}]}
+    counters = {"epochs_done": number, "seconds": 0.5, "param_groups": {}, "rows": [{"loss": number / 3}]}
+    return {"weight": torch.full((4,), float(number))}, counters
 
 
 def number_of(found):
@@ -92,4 +94,32 @@ def test_a_half_written_checkpoint_is_never_loaded(tmp_path):
     assert checkpoints.load(tmp_path) is None
     checkpoints.save(tmp_path, *checkpoint(1))
     (tmp_path / "checkpoint" / "counters.json").unlink()
+    assert checkpoints.load(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("state.safetensors", slice(40), "incomplete|too large|invalid"),
+        ("state.safetensors", slice(0), "header too small"),
+        ("state.safetensors", None, "No such file"),
+        ("counters.json", slice(0), "counters.json is no JSON"),
+        ("counters.json", slice(20), "counters.json is no JSON"),
+        ("counters.json", b"\xff\xfe", "counters.json is no JSON"),
+        ("counters.json", b"[3]", "counters.json is not that of a run: it lacks epochs_done, seconds"),
+        ("counters.json", b'{"epochs_done": 1, "rows": []}', "it lacks seconds, param_groups"),
+    ],
+)
+def test_a_damaged_checkpoint_is_told_with_what_to_do(tmp_path, file, content, words):
+    checkpoints.save(tmp_path, *checkpoint(1))
+    place = tmp_path / "checkpoint" / file
+    whole = place.read_bytes()
+    place.unlink()
+    if content is not None:
+        place.write_bytes(whole[content] if isinstance(content, slice) else content)
+    with pytest.raises(
+        UnreadableError, match=rf"checkpoint cannot be read: .*({words}).*Delete that folder, or give fr"
+    ):
+        checkpoints.load(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoint")
     assert checkpoints.load(tmp_path) is None
