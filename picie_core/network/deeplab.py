@@ -10,7 +10,8 @@ from picie_core.settings import Settings
 _SETTING = "comus_backbone_place"
 _EXPECTED = (
     "the weights of a ResNet-50 under torchvision's names, such as DINO's "
-    "(https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth)"
+    "(https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth), "
+    "which are the backbone alone and no full checkpoint"
 )
 
 

@@ -22,7 +22,10 @@ FILE = "dino_deitsmall8_pretrain.pth"
 """The authors' file."""
 
 _URL = f"https://dl.fbaipublicfiles.com/dino/dino_deitsmall8_pretrain/{FILE}"
-_EXPECTED = f"DINO's ViT-S/8: the file {FILE} ({_URL}), or model.safetensors of timm's {NAME}"
+_EXPECTED = (
+    f"DINO's ViT-S/8: the file {FILE} ({_URL}), which is the backbone alone and no full checkpoint, or "
+    f"model.safetensors of timm's {NAME}"
+)
 _SETTING = "comus_dino_place"
 
 

@@ -15,6 +15,7 @@ from picie_core.settings.knobs import SettingsError
 SHOWN = 3
 """Names of a kind that a message gives before it only counts them."""
 
+_SHOWN_BYTES = 16
 _WRAPPINGS = ("net", "state_dict", "model")  # under which training scripts store a state dict beside other things
 _PARALLEL = "module."  # before every name that `nn.DataParallel` saved
 
@@ -58,6 +59,9 @@ def read(file: Path, setting: str, expected: str) -> dict[str, Tensor]:
         )
     except Exception as error:  # the readers raise a dozen types, some of them no relatives; all mean the same here
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "weights_only" in str(error):  # torch's words advise to run what the file holds
+            with file.open("rb") as stream:
+                reason = f"it begins with {stream.read(_SHOWN_BYTES)!r}"
         raise SettingsError(
             f"{setting}: {file} cannot be read as weights ({reason}); expected {expected}. It may be cut short, or "
             "hold more than tensors: fetch it again"

@@ -368,3 +368,15 @@ def test_a_file_that_is_no_resnet50_is_told(tmp_path, kind):
     settings = Settings(method="comus", comus_network="deeplabv3", comus_backbone_place=file)
     with pytest.raises(SettingsError, match=r"(?is)comus_backbone_place.*expected the weights of a ResNet-50.*DINO's"):
         deeplab.build(settings)
+
+
+@pytest.mark.parametrize("text", ["<!DOCTYPE html><html>404</html>", "not found"])
+def test_a_page_in_place_of_weights_is_told_by_how_it_begins(tmp_path, text):
+    """And by none of torch's words, which advise to run what the file holds."""
+    file = tmp_path / "weights.pth"
+    file.write_text(text)
+    with pytest.raises(
+        SettingsError, match=rf"it begins with b'{text[:9]}.*expected the weights of a ResNet-50"
+    ) as error:
+        deeplab.build(Settings(method="comus", comus_network="deeplabv3", comus_backbone_place=file))
+    assert "weights_only" not in str(error.value)

@@ -1,5 +1,6 @@
 """`dino`: what the last block sees, against its own attention, and weights that cannot be had or are another's."""
 
+import argparse
 import builtins
 from types import SimpleNamespace
 
@@ -118,6 +119,12 @@ def test_the_weights_of_another_model_are_refused(released, tmp_path):
     assert dino.FILE in str(error.value)
     torch.save({"teacher": released.state["norm.weight"], "epoch": 1}, file)
     with pytest.raises(SettingsError, match="not tensors by name"):
+        dino.load(settings(comus_dino_place=file))
+    torch.save({"teacher": {f"module.backbone.{n}": t for n, t in released.state.items()}}, file)
+    with pytest.raises(SettingsError, match=f"dictionary of teacher.*{dino.FILE}.*alone and no full checkpoint"):
+        dino.load(settings(comus_dino_place=file))
+    torch.save({"teacher": {"norm.weight": released.state["norm.weight"]}, "args": argparse.Namespace(lr=1)}, file)
+    with pytest.raises(SettingsError, match=f"other.pth cannot be read.*{dino.FILE}.*alone and no full checkpoint"):
         dino.load(settings(comus_dino_place=file))
     with pytest.raises(SettingsError, match=f"no such file; expected.*{dino.FILE}"):
         dino.load(settings(comus_dino_place=tmp_path / "gone.pth"))
