@@ -5,6 +5,7 @@ from pathlib import Path
 
 from picie_core.classes import VOC21
 from picie_core.datasets.listing import Dataset, FileItem, Listing, require
+from picie_core.datasets.problems import DataError
 
 LAYOUT = """\
 VOCdevkit/VOC2012/JPEGImages/2007_000032.jpg
@@ -21,11 +22,22 @@ VOCdevkit/VOC2007/ImageSets/Segmentation/{train,val,test}.txt
 where a label pixel (its palette index) is 0 to 20 (the class) or 255 (void);
 the root may also be VOCdevkit or VOC2007"""
 
+_NAMES = {2012: "voc21", 2007: "voc21_2007"}
 
 def list_split(root: Path, split: str, limit: int | None = None, year: int = 2012) -> Listing:
-    """The images that ImageSets/Segmentation/SPLIT.txt names. trainaug: the 10,582 with labels from SBD."""
+    """The images that ImageSets/Segmentation/SPLIT.txt names. trainaug: the 10,582 with labels from SBD.
+
+    Raises:
+        DataError: the root is the folder of the other year.
+    """
     tops = [root / "VOCdevkit" / f"VOC{year}", root / f"VOC{year}", root]
     top = next((top for top in tops if (top / "JPEGImages").exists()), tops[0])
+    for other, name in _NAMES.items():
+        if other != year and top.resolve().name == f"VOC{other}":
+            raise DataError(
+                f"{root} is the folder of PASCAL VOC {other}, and {_NAMES[year]} is of {year}: take the data set "
+                f"{name}, or give as the root VOC{year} or the folder above it"
+            )
     names = top / "ImageSets" / "Segmentation" / f"{split}.txt"
     labels = top / ("SegmentationClassAug" if split == "trainaug" else "SegmentationClass")
     require(top / "JPEGImages", labels, names)
@@ -40,7 +52,7 @@ def _names(file: Path) -> list[str]:
 
 
 VOC2012 = Dataset(
-    "voc21",
+    _NAMES[2012],
     "PASCAL VOC 2012, background and 20 objects",
     list_split,
     LAYOUT,
@@ -50,7 +62,7 @@ VOC2012 = Dataset(
 )
 
 VOC2007 = Dataset(
-    "voc21_2007",
+    _NAMES[2007],
     "PASCAL VOC 2007, background and 20 objects; its test split is COMUS's Table 2",
     partial(list_split, year=2007),
     LAYOUT_2007,

@@ -141,6 +141,22 @@ def test_voc(tmp_path, above):
     assert len(prepare("voc21", root=tmp_path, split="trainaug", size=24, progress=False)) == 3
 
 
+@pytest.mark.parametrize(("name", "year", "other"), [("voc21", 2012, 2007), ("voc21_2007", 2007, 2012)])
+def test_voc_of_the_other_year_is_refused(tmp_path, monkeypatch, name, year, other):
+    root = tiny_sets.voc(tmp_path / f"VOC{other}", {"train": ["2007_000032"]})
+    right = {2012: "voc21", 2007: "voc21_2007"}[other]
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(root)
+    for place in (root, tmp_path / "link", "."):
+        with pytest.raises(
+            DataError, match=f"folder of PASCAL VOC {other}, and {name} is of {year}: take the data set {right}, "
+        ):
+            prepare(name, root=place, size=24, progress=False)
+    assert len(prepare(right, root=root, size=24, progress=False)) == 1
+    tiny_sets.voc(tmp_path / f"VOC{year}", {"train": ["2007_000032"]})
+    assert len(prepare(name, root=tmp_path, size=24, progress=False)) == 1  # both are there
+
+
 def test_voc_lists_with_paths(tmp_path):
     tiny_sets.voc(tmp_path, {"trainaug": ["2008_000002"]})
     (tmp_path / "ImageSets/Segmentation/trainaug.txt").write_text(
