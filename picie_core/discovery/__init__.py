@@ -51,11 +51,7 @@ def cluster(points: np.ndarray, k: int, restarts: int, seed: int) -> tuple[np.nd
     """
     from sklearn.cluster import KMeans  # a second of import
 
-    if not 1 <= k <= len(points):
-        raise ProposalError(
-            f"{len(points)} proposals cannot make {k} clusters: expected 1 to {len(points)}. Give more images, lower "
-            "num_clusters, or lower comus_smallest or comus_threshold, so that more regions are proposals"
-        )
+    _need_proposals(len(points), k)
     points = np.asarray(points, dtype=np.float64)
     if (different := len(np.unique(points, axis=0))) < k:
         raise ProposalError(
@@ -92,9 +88,8 @@ def discover(
     Raises:
         ProposalError: as `embedding` and `cluster`.
     """
+    _need_proposals(len(features), k)  # before anything else is said of them
     if method == "spectral":
-        if k > len(features):
-            cluster(features, k, restarts, seed)  # says so in the words of proposals and clusters
         points, parts = embedding(graph(features, neighbors), k if components is None else components, seed)
     else:
         points, parts = unit(features), None
@@ -171,3 +166,17 @@ def assign(new: np.ndarray, features: np.ndarray, labels: np.ndarray, neighbors:
     np.add.at(votes, (rows, ballots), 1)
     won = (votes == votes.max(axis=1, keepdims=True))[rows, ballots]
     return ballots[np.arange(len(new)), won.argmax(axis=1)].astype(np.int64)
+
+
+def _need_proposals(count: int, k: int) -> None:
+    if not count:
+        raise ProposalError(
+            f"no proposals are left to make {k} clusters of: no image has a salient region that is large enough and of "
+            "more than one colour. Lower comus_smallest or comus_threshold, take another comus_saliency, or look at "
+            "the images and at masks from files"
+        )
+    if not 1 <= k <= count:
+        raise ProposalError(
+            f"{count} proposals cannot make {k} clusters: expected 1 to {count}. Give more images, lower num_clusters, "
+            "or lower comus_smallest or comus_threshold, so that more regions are proposals"
+        )

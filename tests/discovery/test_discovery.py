@@ -228,6 +228,10 @@ def test_a_centre_at_0_is_at_distance_1():
 def test_fewer_proposals_than_clusters(method):
     with pytest.raises(ProposalError, match=r"3 proposals cannot make 4 clusters: expected 1 to 3. Give more images"):
         discovery.discover(np.eye(3), 4, method=method, neighbors=2)
+    with pytest.raises(
+        ProposalError, match="no proposals are left to make 4 clusters of: no image has a salient region"
+    ):
+        discovery.discover(np.empty((0, 3)), 4, method=method, neighbors=2)
 
 
 def test_duplicates_that_would_leave_clusters_empty():

@@ -157,10 +157,13 @@ def test_one_region_that_is_the_whole_image_is_a_proposal(tmp_path, monkeypatch)
     assert (run(pseudomasks(tmp_path)).weights()["clusters_of"] > 0).all()
 
 
-def test_no_region_at_all_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["spectral", "kmeans"])
+def test_no_region_at_all_is_told(tmp_path, monkeypatch, method):
     monkeypatch.setattr(saliency, "masks", lambda maps, *rest: torch.zeros_like(maps, dtype=torch.bool))
-    with pytest.raises(discovery.ProposalError, match="0 proposals"):
-        run(pseudomasks(tmp_path))
+    with pytest.raises(
+        discovery.ProposalError, match=r"no proposals are left to make 2 clusters.*Lower comus_smallest"
+    ):
+        run(pseudomasks(tmp_path, comus_clustering=method))
 
 
 @pytest.mark.parametrize("method", ["spectral", "kmeans"])
