@@ -12,6 +12,7 @@ from picie_core.discovery import proposals
 from picie_core.methods.method import Batch
 from picie_core.methods.supervised import Supervised
 from picie_core.network import deeplab
+from picie_core.processes import ranks
 from picie_core.settings import Settings
 
 
@@ -22,6 +23,10 @@ class Comus(Supervised):
     `comus_filtered` of each cluster that is farthest from its centre; background is a class. Each later one learns
     what the network of the iteration before predicts, of all images of `comus_later_split`. Images are cropped and
     flipped (`crop_min_side`), and the pseudo-masks with them.
+
+    DeepLabv3 pools each image to one cell, whatever its size, which batch norm cannot take of one image alone; and how
+    many images are kept, nobody knows before. Where an epoch's last batch would be one image, that epoch leaves it out.
+    Each epoch has an order of its own, and so leaves out another. (Among several processes batches are cut evenly.)
 
     Where the release differs: its crops vary in shape (3 : 4 to 4 : 3) and uniformly in area, where these are square
     and uniform in side; it squeezes the whole image into a square, where these are the centre of it (`framing`), and
@@ -62,6 +67,12 @@ class Comus(Supervised):
         proposed = np.flatnonzero(self._clusters.numpy())
         clusters, distances = (weights[name].numpy()[proposed] for name in ("clusters_of", "distances"))
         self.shown = proposed[discovery.kept(clusters, distances, s.comus_filtered)]
+
+    def order(self, epoch: int) -> np.ndarray:
+        """As `Supervised`; of DeepLabv3 without the last image where it would be a batch of its own (see above)."""
+        order, size = super().order(epoch), self.settings.batch_size
+        alone = ranks.count() == 1 and len(order) % size == 1 and len(order) > size
+        return order[:-1] if alone and self.settings.comus_network == "deeplabv3" else order
 
     @torch.no_grad()
     def truth(self, batch: Batch) -> Tensor:

@@ -53,12 +53,15 @@ class Supervised(Method):
         """One pass over images and labels."""
         s = self.settings
         self.train()
-        order = self.shown[draws.permutation(len(self.shown), (s.seed, "training order", epoch))]
 
         def learn(batch: Batch) -> Iterator[Tensor]:
             yield self.loss(epoch, batch)
 
-        yield Pass("train", order, s.batch_size, learn, (self.optimizers["network"],))
+        yield Pass("train", self.order(epoch), s.batch_size, learn, (self.optimizers["network"],))
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The numbers of an epoch's images, in the order in which they are learned from, drawn anew for each."""
+        return self.shown[draws.permutation(len(self.shown), (self.settings.seed, "training order", epoch))]
 
     def loss(self, epoch: int, batch: Batch) -> Tensor:
         """The training loss of one batch, a scalar.

@@ -72,5 +72,6 @@ def _forward(pass_: Pass, fabric: "Fabric") -> Iterator[None]:
         raise SettingsError(
             f"batch norm needs more than one value a channel, and the last of {len(pass_.order)} images by batches "
             f"of {pass_.batch_size} ({pass_.name}) is alone, with one cell at the coarsest level: "
-            "give another batch_size or kmeans_batch_size, or a larger image_size"
+            "give another batch_size or kmeans_batch_size, more images, or a larger image_size (which is of no use to "
+            "comus_network = 'deeplabv3': it pools to one cell at every size)"
         ) from error

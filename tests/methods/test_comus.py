@@ -10,7 +10,9 @@ from picie_core import discovery, draws, records, saliency, training, views
 from picie_core.datasets import prepare
 from picie_core.discovery import proposals
 from picie_core.methods import METHODS, Batch
+from picie_core.methods.supervised import Supervised
 from picie_core.network import deeplab
+from picie_core.processes import ranks
 from picie_core.segmentation.album import segment
 from picie_core.settings import Settings, SettingsError
 from picie_core.training import run
@@ -321,6 +323,44 @@ def test_deeplab_is_self_trained(tmp_path):
     start = deeplab.build(finished.settings)
     assert not torch.equal(finished.weights()["network.head.1.weight"], start.head[1].weight)
     assert finished.confusion.sum() == 4 * 32 * 32
+
+
+@pytest.mark.slow
+def test_deeplab_leaves_out_a_last_image_that_batch_norm_cannot_take_alone(tmp_path):
+    finished = run(comus(tmp_path, comus_network="deeplabv3", comus_epochs=2, train_images=9))
+    assert (finished.weights()["network.backbone.bn1.num_batches_tracked"]).item() == 2 * 2  # batches of 4: not 2 * 3
+    assert finished.progress["loss"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "batch_size", "learned"),
+    [
+        ("deeplabv3", 9, 4, 8),
+        ("deeplabv3", 10, 4, 10),
+        ("deeplabv3", 8, 4, 8),
+        ("deeplabv3", 9, 1, 9),
+        ("deeplabv3", 1, 4, 1),
+        ("fpn", 9, 4, 9),
+    ],
+)
+def test_each_epoch_leaves_out_another_image_and_none_where_batch_norm_can_take_it(
+    network, images, batch_size, learned
+):
+    method = METHODS["comus"](Settings(method="comus", comus_network=network, batch_size=batch_size), images)
+    orders = [method.order(epoch).tolist() for epoch in range(12)]
+    assert orders == [Supervised.order(method, epoch).tolist()[:learned] for epoch in range(12)]
+    (only,) = method.passes(3)
+    assert only.order.tolist() == orders[3]
+    left_out = [set(range(images)) - set(order) for order in orders]
+    assert {len(left) for left in left_out} == {images - learned}
+    assert learned == images or len(set.union(*left_out)) > 3
+
+
+def test_the_last_batch_is_left_out_by_a_process_alone(monkeypatch):
+    """Among several every batch is cut into nearly equal parts."""
+    method = METHODS["comus"](Settings(method="comus", comus_network="deeplabv3", batch_size=4), 9)
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    assert len(method.order(0)) == 9
 
 
 def test_deeplab_is_drawn_from_the_seed():
