@@ -24,6 +24,7 @@ the root may also be VOCdevkit or VOC2007"""
 
 _NAMES = {2012: "voc21", 2007: "voc21_2007"}
 
+
 def list_split(root: Path, split: str, limit: int | None = None, year: int = 2012) -> Listing:
     """The images that ImageSets/Segmentation/SPLIT.txt names. trainaug: the 10,582 with labels from SBD.
 

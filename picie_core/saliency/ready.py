@@ -15,7 +15,7 @@ from torch import Tensor
 
 from picie_core.classes import VOID
 from picie_core.datasets import decoding, framing, preparing, registry
-from picie_core.datasets.listing import IMAGE_SUFFIXES, FileItem, MissingFolders
+from picie_core.datasets.listing import IMAGE_SUFFIXES, FileItem, MissingFolders, files_in
 from picie_core.datasets.problems import DataError, Unusable
 from picie_core.network import weights
 from picie_core.saliency.interface import Saliency
@@ -126,13 +126,13 @@ class Ready(Saliency):
 
 
 def fingerprint(settings: Settings) -> str:
-    """A digest of the names and contents of the PNG files in the folder and below.
+    """A digest of the names and contents of the PNG files in the folder and below, in linked folders too.
 
     Raises:
         SettingsError: there is no such folder, or none of these files.
     """
     folder = _folder(settings)
-    files = sorted(path for path in folder.rglob("*.png") if path.is_file())
+    files = files_in(folder, (".png",), deep=True)
     if not files:
         raise SettingsError(f"{_SETTING}: {folder} holds no .png file; expected a mask for each image")
     lines = (f"{path.relative_to(folder).as_posix()} {weights.digest(path)}\n" for path in files)

@@ -222,6 +222,14 @@ def test_the_fingerprint_follows_the_files(photographs, tmp_path, monkeypatch):
     assert saliency.fingerprint(photographs) != first
 
 
+def test_the_fingerprint_follows_links_to_folders(photographs, tmp_path):
+    first = saliency.fingerprint(photographs)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "four.png").write_bytes((tmp_path / "masks" / "two.png").read_bytes())
+    (tmp_path / "masks" / "more").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert saliency.fingerprint(photographs) != first
+
+
 def test_the_fingerprint_of_weights_is_their_files(tmp_path):
     file = tmp_path / "weights.pth"
     file.write_bytes(b"abc")
