@@ -617,7 +617,8 @@ def test_publish_tells_what_went_and_what_stayed(picie, home):
         status, _, err = picie("publish", "camvid")
     table = home / "reports" / "tables" / "camvid-scores.csv"
     assert (status, table.read_text()) == (0, 'runs\n"12e456789012:1,2,3"\n')
-    assert f"left out: scores.csv lacks 3 of the 3 runs that {table} is of: to publish it in its place, `picie" in err
+    lacks = f"scores.csv lacks 3 of the 3 runs that the committed {table.name} is of"
+    assert f"left out: {lacks}: to publish it in its place, `picie" in err
     assert picie("publish", "camvid", "scores") == (0, f"{table}\n", "")
     status, out, err = picie("publish", "camvid", "samples")
     assert (status, out) == (2, "")

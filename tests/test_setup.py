@@ -26,6 +26,7 @@ CONDA = {
     "matplotlib": "matplotlib-base",
     "seaborn": "seaborn-base",
     "dask": "dask-core",
+    "pi-heif": "pillow-heif",
 }
 CONDA_ALONE = {"python", "pip", "cuda-version"}
 

@@ -162,8 +162,9 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     """The measurements as lines of text."""
     for name, ms in result["phases"].items():
         yield f"{name:28} {ms:8.1f} ms an image"
-    theirs = f"   (the authors' release on such a machine, transcribed, on photographs: {result['release'] or 0:.0f})"
-    beside = theirs if result["release"] else ""
+    beside = ""
+    if result["release"]:
+        beside = f"   (the authors' release on such a machine, transcribed, on photographs: {result['release']:.0f})"
     yield f"{'epoch':28} {result['epoch']:8.1f} ms an image{beside}"
     forwards, both = result["needed"]
     yield f"{'floor':28} {result['floor']:8.1f} ms an image   {forwards} forwards + {both} forwards and backwards"

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pillow_heif
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from picie_core.classes import VOID, ClassTable
 from picie_core.datasets.problems import Unusable
 
-pillow_heif.register_heif_opener()
+try:
+    import pi_heif as heif
+except ModuleNotFoundError:  # conda-forge has its sister alone, which writes, too
+    import pillow_heif as heif
+
+heif.register_heif_opener()
 
 # What Pillow's decoders raise on damaged files of one format or another.
 _DAMAGED = (

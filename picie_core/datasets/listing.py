@@ -226,9 +226,16 @@ class Photographs(NamedTuple):
 
 
 def photographs(folder: Path) -> Photographs:
-    """The photographs in a folder and below, see `files_in`."""
+    """The photographs in a folder and below, see `files_in`. A warning tells of those in several formats."""
     found = files_in(folder, IMAGE_SUFFIXES + UNREAD_SUFFIXES, deep=True)
     read = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+    stems = Counter(path.with_suffix("") for path in read)
+    if twins := [path for path in read if stems[path.with_suffix("")] > 1]:
+        _log.warning(
+            "%s: %d images differ in nothing but the endings of their names (%s): if they are the same photographs, "
+            "each is taken twice; keep one of each",
+            folder, len(twins), ", ".join(path.name for path in twins[:2]),
+        )  # fmt: skip
     others = Counter(path.suffix.lower() for path in found if path.suffix.lower() in UNREAD_SUFFIXES)
     if not others:
         return Photographs(read, "")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from picie_core.classes import ClassTable
 from picie_core.datasets import shards
-from picie_core.datasets.problems import AllVoid, DataError
+from picie_core.datasets.problems import AllVoid, DataError, Unlabelled
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -85,8 +85,35 @@ class Prepared:
         """
         classes = (self.manifest["frequencies"] or [])[:-1]  # the last is void
         if classes and not any(entry["pixels"] for entry in classes):
-            raise AllVoid(f"{self.manifest['dataset']}, split {self.manifest['split']}", len(self))
+            raise AllVoid(self._name, len(self))
         return len(classes)
+
+    def need_labels(self) -> None:
+        """For what is made of labels alone.
+
+        Raises:
+            Unlabelled: there are none.
+        """
+        if self.labels is None:
+            raise Unlabelled(self._name, "there is nothing to compare the clusters with")
+
+    def need_things_and_stuff(self) -> None:
+        """For what tells objects from their background.
+
+        Raises:
+            Unlabelled: there are no labels; DataError: their classes are all things, or all stuff.
+        """
+        self.need_labels()
+        things, classes = (len(self.classes.things), len(self.classes)) if self.classes else (0, 0)
+        if not 0 < things < classes:
+            raise DataError(
+                f"{self._name}: {things} of its {classes} classes are things, and both things and stuff are needed: "
+                "say in the column kind of classes.csv which is which, or give a data set that has both"
+            )
+
+    @property
+    def _name(self) -> str:
+        return f"{self.manifest['dataset']}, split {self.manifest['split']}"
 
     def verify(self) -> None:
         """Reads every array again and compares its SHA-256 with the manifest's.

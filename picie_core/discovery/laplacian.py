@@ -50,9 +50,9 @@ def embedding(joined: sparse.csr_array, components: int, seed: int, lenient: boo
     """The spectral embedding: the first eigenvectors of a graph's normalised Laplacian, the constant one included.
 
     L = I - D^-1/2 W D^-1/2, L x = lambda x, u = D^-1/2 x (von Luxburg 2007, "Lrw"; sheet 2.3), W of `graph`
-    without its diagonal, D its row sums: what
-    `sklearn.manifold.spectral_embedding(W, drop_first=False)` computes, whose ARPACK factorises L and does not end in
-    minutes where 10,000 proposals have little structure. Here ARPACK looks for the largest eigenvalues of I - L.
+    without its diagonal, D its row sums: what `sklearn.manifold.spectral_embedding(W, drop_first=False)` computes,
+    whose ARPACK factorises L and does not end in minutes where 10,000 proposals have little structure. Here ARPACK
+    looks for the largest eigenvalues of I - L.
 
     A graph of c parts has c eigenvalues 0, whose eigenvectors are constant on a part and 0 elsewhere. These are
     written down, the largest part first, and only the others are searched for: Lanczos' method misses copies of an

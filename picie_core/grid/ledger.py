@@ -163,16 +163,16 @@ def halt(found: Iterable[Entry]) -> str:
 
 def query(folders: Mapping[Job, Path]) -> str:
     """The command that shows what jobs scored: `picie results` with the data set, the recipe, and whatever else was
-    given that all of them share, but for their seeds and the places of this machine, of which `PICIE_RUNS` is said
-    where their run folders lie elsewhere than it says."""
+    given that all of them share, but for their seeds and the places of this machine; with `PICIE_RUNS` where all
+    their run folders lie elsewhere than it says."""
     first, *others = [job.settings for job in folders]
-    roots = {folder.parent for folder in folders.values()}
-    elsewhere = [f"PICIE_RUNS={shlex.quote(str(root))}" for root in sorted(roots) if root != places.runs_root()]
     names = {"dataset", "recipe", *first.explicit} - records.MACHINE - {"seed"}
     values = {name: getattr(first, name) for name in Settings.model_fields if name in names}
     shared = {name: v for name, v in values.items() if all(getattr(other, name) == v for other in others)}
     command = shlex.join(["picie", "results", *(w for n, v in shared.items() for w in ("-p", f"{n}={text(v)}"))])
-    return " ".join([*elsewhere, command]) if len(roots) == 1 else command
+    root, *more = {folder.parent.resolve() for folder in folders.values()}
+    elsewhere = not more and root != places.runs_root().resolve()
+    return f"PICIE_RUNS={shlex.quote(str(root))} {command}" if elsewhere else command
 
 
 def duration(seconds: float) -> str:

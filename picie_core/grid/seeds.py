@@ -10,7 +10,7 @@ def numbers(given: Any) -> tuple[int, ...]:
     """The seeds of a notebook's parameter, see `read`.
 
     Raises:
-        SettingsError: they are none.
+        SettingsError: `given` names no seeds.
     """
     problems: list[str] = []
     found = read(given, f"seeds = {given!r}", problems)

@@ -26,7 +26,8 @@ class Comus(Supervised):
 
     DeepLabv3 pools each image to one cell, whatever its size, which batch norm cannot take of one image alone; and how
     many images are kept, nobody knows before. Where an epoch's last batch would be one image, that epoch leaves it out.
-    Each epoch has an order of its own, and so leaves out another. (Among several processes batches are cut evenly.)
+    Each epoch has an order of its own, and so leaves out another. (Among several processes one may still be left
+    with a single image, which stops the run: give a larger `batch_size`.)
 
     Where the release differs: its crops vary in shape (3 : 4 to 4 : 3) and uniformly in area, where these are square
     and uniform in side; it squeezes the whole image into a square, where these are the centre of it (`framing`), and

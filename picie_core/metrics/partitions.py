@@ -187,8 +187,8 @@ def shared(matrix: np.ndarray, learned: ClassTable, scored: ClassTable) -> tuple
     rows = {learned.names[c]: theirs[name] for name, c in ours.items() if name in theirs}
     if not rows:
         raise ValueError(
-            f"{learned.name} and {scored.name} have no things in common ({', '.join(ours) or 'none'}; "
-            f"{', '.join(theirs) or 'none'}): expected one or more of one name, which `classes.common_name` tells"
+            f"{learned.name} ({len(ours)} things) and {scored.name} ({len(theirs)}) have no things in common: expected "
+            "one or more of one name, which `classes.common_name` tells"
         )
     kept = list(rows.values())
     background = np.delete(matrix, kept, axis=0).sum(axis=0, dtype=matrix.dtype)

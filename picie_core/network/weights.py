@@ -61,10 +61,12 @@ def read(file: Path, setting: str, expected: str) -> dict[str, Tensor]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "weights_only" in str(error):  # torch's words advise to run what the file holds
             with file.open("rb") as stream:
-                reason = f"it begins with {stream.read(_SHOWN_BYTES)!r}"
+                begins = stream.read(_SHOWN_BYTES)
+            whole = begins.startswith(b"PK")  # the archive that torch.save writes
+            reason = "it holds more than tensors, as a full checkpoint does" if whole else f"it begins with {begins!r}"
         raise SettingsError(
             f"{setting}: {file} cannot be read as weights ({reason}); expected {expected}. It may be cut short, or "
-            "hold more than tensors: fetch it again"
+            "another file than that: fetch it again"
         ) from error
     for name in _WRAPPINGS:
         if isinstance(held, Mapping) and isinstance(held.get(name), Mapping):

@@ -46,8 +46,9 @@ def publish(dataset: str, names: list[str] | None = None) -> list[Path]:
         left = dict(withheld(dataset))
         chosen = [file for file in made if file not in left]
         if not chosen:
-            why = "; ".join(f"{file.name} {reason}" for file, reason in left.items())
-            raise PublishError(f"nothing in {source} is published: {why}")
+            (file, why), *others = left.items()
+            more = f"; and {len(others)} more" if others else ""
+            raise PublishError(f"nothing in {source} is published: {file.name} {why}{more}")
     else:
         missing = [name for name in names if name not in {file.stem for file in made}]
         if missing:
@@ -87,8 +88,8 @@ def _poorer(dataset: str, file: Path) -> str:
     if not lacking:
         return ""
     return (
-        f"lacks {len(lacking)} of the {len(committed)} runs that {target} is of: to publish it in its place, "
-        f"`picie publish {dataset} {file.stem}`"
+        f"lacks {len(lacking)} of the {len(committed)} runs that the committed {target.name} is of: to publish it in "
+        f"its place, `picie publish {dataset} {file.stem}`"
     )
 
 

@@ -23,6 +23,7 @@ from picie_core.settings import Settings, SettingsError
 
 _log = logging.getLogger(__name__)
 _SETTING = "comus_saliency_place"
+_READING = "masks 2"  # of what masks are read as: part of a run's key, to be raised where `read` gives other values
 _EXPECTED = "expected a grey picture without transparency, objects white on black"
 
 
@@ -126,17 +127,17 @@ class Ready(Saliency):
 
 
 def fingerprint(settings: Settings) -> str:
-    """A digest of the names and contents of the PNG files in the folder and below, in linked folders too.
+    """A digest of the names and contents of the .png files in the folder and below, in linked folders too.
 
     Raises:
         SettingsError: there is no such folder, or none of these files.
     """
     folder = _folder(settings)
-    files = files_in(folder, (".png",), deep=True)
+    files = sorted(path for path in files_in(folder, (".png",), deep=True) if path.suffix == ".png")
     if not files:
         raise SettingsError(f"{_SETTING}: {folder} holds no .png file; expected a mask for each image")
     lines = (f"{path.relative_to(folder).as_posix()} {weights.digest(path)}\n" for path in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(f"{_READING}\n{''.join(lines)}".encode()).hexdigest()
 
 
 def read(data: bytes) -> np.ndarray:

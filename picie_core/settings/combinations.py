@@ -55,19 +55,19 @@ def problems(s: Any) -> list[str]:
 
 def unread(s: Any) -> list[str]:
     """The files and folders that are given and that nothing of a run reads, each with what would; no error, for a grid
-    gives them to all of its rows."""
+    gives them to all of its rows. Of runs that start from each other the one that would read it says so."""
     found = []
     if s.weights_file and not s.pretrained:
         found.append("weights_file is not read: pretrained = False starts from random weights")
-    if s.method not in OBJECTS:
-        return found
-    if s.comus_saliency_place and s.comus_saliency not in ("basnet", "folder"):
+    masks = s.method == "pseudomasks"
+    if masks and s.comus_saliency_place and s.comus_saliency not in ("basnet", "folder"):
         found.append(
             f"comus_saliency_place is not read: comus_saliency = {s.comus_saliency!r} needs none, basnet and folder do"
         )
-    if s.comus_dino_place and "dino" not in (s.pretext, s.comus_saliency) and s.comus_saliency != "lost":
+    if masks and s.comus_dino_place and "dino" not in (s.pretext, s.comus_saliency) and s.comus_saliency != "lost":
         found.append("comus_dino_place is not read: pretext = 'dino' would, or comus_saliency = 'dino' or 'lost'")
-    if s.comus_backbone_place and s.method == "comus" and s.comus_network != "deeplabv3":
+    first = s.method == "comus" and s.comus_iterations == 1
+    if first and s.comus_backbone_place and s.comus_network != "deeplabv3":
         found.append(f"comus_backbone_place is not read: comus_network = {s.comus_network!r}; 'deeplabv3' would")
     return found
 

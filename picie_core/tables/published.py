@@ -190,12 +190,14 @@ def counterpart(method: str, setting: str) -> str | None:
 
 def data_used(runs: pd.DataFrame) -> list[str]:
     """The data sets of some rows of `records.tidy`, and what part of each: by the settings, and by the number of images
-    where that is known (of lists of runs it is not) and is another than the published split's."""
+    where that is known (of lists of runs it is not) and is another than the published split's or a given limit."""
     found = set()
     for data, explicit, images in zip(runs["dataset"], runs["explicit"], runs["images"], strict=True):
         given = {k: v for k, v in json.loads(explicit).items() if k in WHOLE and v != WHOLE[k]}
         whole = DATASETS[places.dataset_of(data)].published
-        counts = {split: n for split, n in json.loads(images).items() if n != whole.get(split, n)}
+        counts = {
+            split: n for split, n in json.loads(images).items() if n not in (whole.get(split, n), *given.values())
+        }
         parts = [f"{name}={value}" for name, value in sorted(given.items())]
         parts += [f"{n} of {whole[split]} images of {split}" for split, n in sorted(counts.items())]
         found.add(", ".join([data, *parts]))
@@ -212,7 +214,8 @@ def _one_data_set(tidy: pd.DataFrame) -> pd.DataFrame:
     if len(found := data_used(latest)) > 1:
         raise tables.JoinError(
             f"the runs are of {len(found)} data sets: {'; '.join(found)}. Join the runs of one of them alone: "
-            "`candidates` selects them by table and settings; of one made while images were missing, run the seed again"
+            "`candidates` selects them by table and settings; if one was made while images were missing, run its seed "
+            "again"
         )
     return latest
 

@@ -364,6 +364,15 @@ def test_photographs_in_formats_that_are_not_read_are_counted_and_named(tmp_path
     assert f"folder, split train: {found.unread}" in caplog.messages
 
 
+def test_a_photograph_in_two_formats_is_told(tmp_path, caplog):
+    for name in ("a.jpg", "a.heic", "sub/a.jpg", "sub/b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert len(photographs(tmp_path).files) == 4
+    (told,) = caplog.messages
+    assert "2 images differ in nothing but the endings of their names (a.heic, a.jpg)" in told
+
+
 def test_photographs_of_one_format_that_is_not_read_are_what_an_empty_folder_holds(tmp_path):
     for name in ("a.cr2", "b.CR2"):
         (tmp_path / name).touch()

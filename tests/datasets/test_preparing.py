@@ -21,6 +21,7 @@ from PIL import Image
 
 from picie_core import files
 from picie_core.datasets import DataError, Prepared, making, prepare, shards
+from picie_core.datasets.problems import Unlabelled
 
 
 @pytest.fixture
@@ -361,3 +362,20 @@ def test_what_was_read_is_not_kept_in_memory(tmp_path):
     for start in range(0, 60, 6):
         assert (array[start : start + 6] == 7).all()
     assert mapped() < before + 10  # of 60
+
+
+def test_what_is_needed_is_asked_for(root, tmp_path):
+    labelled = train(root)
+    labelled.need_labels()
+    labelled.need_things_and_stuff()
+    tiny_sets.save(tmp_path / "photos" / "a.jpg", tiny_sets.photo(0))
+    bare = prepare("folder", root=tmp_path / "photos", size=16, progress=False)
+    for needed in (bare.need_labels, bare.need_things_and_stuff):
+        with pytest.raises(Unlabelled, match="folder, split train has no labels: there is nothing to compare"):
+            needed()
+    tiny_sets.save(tmp_path / "stuff" / "images" / "a.jpg", tiny_sets.photo(0))
+    tiny_sets.save(tmp_path / "stuff" / "labels" / "a.png", tiny_sets.label(0, [0, 1]))
+    alike = prepare("folder", root=tmp_path / "stuff", size=16, progress=False)
+    alike.need_labels()
+    with pytest.raises(DataError, match="folder, split train: 0 of its 2 classes are things, and both"):
+        alike.need_things_and_stuff()

@@ -89,6 +89,9 @@ def test_an_epochs_phases_lie_end_to_end_below_the_floor_and_above_the_release()
     assert [tick.get_text() for tick in axis.get_yticklabels()][-1].startswith("the authors' release, transcribed")
     (axis,) = charts.epoch(measured).axes
     assert len(axis.get_yticks()) == 2
+    assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "between"
+    (axis,) = charts.epoch(measured | {"epoch": 7.05}).axes  # too little to be seen
+    assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "train"
 
 
 def test_hours_fall_along_the_devices():

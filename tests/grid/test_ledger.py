@@ -229,6 +229,9 @@ def test_the_results_of_a_grid_are_asked_for_by_what_its_jobs_share(grid_file, t
     assert [asked(job.settings) for job in jobs] == [False, True, False, True]  # of any seed
     there = {job: tmp_path / "my runs" / folder.name for job, folder in here.items()}
     assert ledger.query(there) == f"PICIE_RUNS='{tmp_path}/my runs' {' '.join(words)}"
+    assert ledger.query(here | {jobs[0]: there[jobs[0]]}) == " ".join(words)  # of two roots
+    (tmp_path / "link").symlink_to(places.runs_root(), target_is_directory=True)
+    assert ledger.query({job: tmp_path / "link" / folder.name for job, folder in here.items()}) == " ".join(words)
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,8 @@ def test_a_folder_that_holds_a_part_of_the_data_holds_other_data(grid_file):
                             ('{"train": 49629, "val": 2174}', "other data")):  # fmt: skip
         ours = tidy(grid, images, all=dict.fromkeys(range(5), 13.84))
         assert rows.beside(grid, ours).loc[0, "verdict"] == verdict
+    again = pd.concat([ours, tidy(grid, '{"train": 49629, "val": 2175}', all=dict.fromkeys(range(5), 13.84))])
+    assert rows.beside(grid, again).loc[0, "verdict"] == "reproduced"  # of each seed the latest counts
 
 
 def test_comus_table_2_is_of_data_that_are_none_of_these(grid_file):

@@ -126,7 +126,9 @@ def test_a_table_of_fewer_runs_does_not_take_the_place_of_one_of_more_unless_by_
     assert (target in written, pd.read_csv(target)["of"].tolist()) == ((False, [0]) if lacks else (True, [1]))
     assert reports / "figures" / "camvid-curves.png" in written
     told = [why for file, why in publishing.withheld("camvid") if file.suffix == ".csv"]
-    expected = f"{lacks} that {target} is of: to publish it in its place, `picie publish camvid scores`"
+    expected = (
+        f"{lacks} that the committed {target.name} is of: to publish it in its place, `picie publish camvid scores`"
+    )
     assert told == ([expected] if lacks else [])
     assert publish("camvid", ["scores"]) == [target]
     assert pd.read_csv(target)["of"].tolist() == [1]

@@ -357,15 +357,17 @@ def test_a_file_that_is_no_settings_file_is_refused(text):
         ({"weights_file": "a.pth", "pretrained": False}, "weights_file is not read: pretrained = False"),
         ({"weights_file": "a.pth", "pretrained": True}, None),
         (
-            {"method": "comus", "comus_saliency_place": "a"},
+            {"method": "pseudomasks", "comus_saliency_place": "a"},
             "comus_saliency_place is not read: .* = 'contrast' needs none",
         ),
-        ({"method": "comus", "comus_saliency_place": "a", "comus_saliency": "folder"}, None),
+        ({"method": "pseudomasks", "comus_saliency_place": "a", "comus_saliency": "folder"}, None),
         ({"method": "pseudomasks", "comus_dino_place": "a"}, "comus_dino_place is not read: pretext = 'dino' would"),
         ({"method": "pseudomasks", "comus_dino_place": "a", "comus_saliency": "lost"}, None),
-        ({"method": "comus", "comus_dino_place": "a", "pretext": "dino"}, None),
+        ({"method": "pseudomasks", "comus_dino_place": "a", "pretext": "dino"}, None),
         ({"method": "comus", "comus_backbone_place": "a"}, "comus_backbone_place is not read: comus_network = 'fpn'"),
         ({"method": "comus", "comus_backbone_place": "a", "comus_network": "deeplabv3"}, None),
+        ({"method": "comus", "comus_saliency_place": "a", "comus_dino_place": "a"}, None),  # its pseudo-masks say so
+        ({"method": "comus", "comus_backbone_place": "a", "comus_iterations": 2}, None),  # its first iteration does
         ({"method": "pseudomasks", "comus_backbone_place": "a"}, None),  # for the comus that follows
         ({"method": "picie", "comus_backbone_place": "a", "comus_dino_place": "a"}, None),  # for others of a grid
     ],
