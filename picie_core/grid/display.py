@@ -38,30 +38,33 @@ class Display(Watch[Job]):
         self._bar = tqdm(
             total=len(folders), initial=done, desc="grid", unit="run", dynamic_ncols=True, disable=self._log
         )
+        self._telling = threading.Lock()  # or what has ended is told by the thread, which looked before
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_telling, daemon=True)
 
     def started(self, task: Job) -> None:
         """See `Watch`."""
-        self._running[task] = None
-        if self._log:
-            self._say(f"started: {task}")
-        else:
-            self._show()
+        with self._telling:
+            self._running[task] = None
+            if self._log:
+                self._say(f"started: {task}")
+            else:
+                self._show()
 
     def ended(self, task: Job, failure: Failure | None) -> None:
         """See `Watch`."""
-        self._running.pop(task, None)
-        if failure:
-            self.failed[task] = failure
-            self._say(f"failed: {task}: {failure.reason}")
-        else:
-            self._done += 1
-            self._bar.update()
-            if self._log:
-                self._say(f"done: {task} ({self._done} of {len(self._folders)} runs)")
-        if not self._log:
-            self._show()
+        with self._telling:
+            self._running.pop(task, None)
+            if failure:
+                self.failed[task] = failure
+                self._say(f"failed: {task}: {failure.reason}")
+            else:
+                self._done += 1
+                self._bar.update()
+                if self._log:
+                    self._say(f"done: {task} ({self._done} of {len(self._folders)} runs)")
+            if not self._log:
+                self._show()
 
     def stopping(self) -> None:
         """See `Watch`."""
@@ -80,10 +83,11 @@ class Display(Watch[Job]):
 
     def _keep_telling(self) -> None:
         while not self._over.wait(LOG_SECONDS if self._log else BAR_SECONDS):
-            self._show()
+            with self._telling:
+                self._show()
 
     def _show(self) -> None:
-        now = "; ".join(f"{job}{self._epochs(job)}" for job in list(self._running))
+        now = "; ".join(f"{job}{self._epochs(job)}" for job in self._running)
         if not self._log:
             self._bar.set_postfix_str(now)
         elif now:

@@ -2,6 +2,8 @@
 
 import io
 import sys
+import threading
+import time
 
 import pytest
 from children import wait_for
@@ -79,3 +81,21 @@ def test_a_terminal_has_a_bar_that_names_what_runs(folders, shown, monkeypatch):
     assert "failed: a, seed 2: ValueError: no\n" in said()
     assert "seed" not in said().split("\r")[-1]
     assert "started: " not in said()
+
+
+def test_what_has_ended_is_not_told_by_who_looked_before(folders, shown, monkeypatch):
+    said, looking = shown(terminal=True), threading.Event()
+
+    def slowly(_folder):
+        if threading.current_thread() is not threading.main_thread():
+            looking.set()
+            time.sleep(0.3)  # in which the run ends
+        return []
+
+    monkeypatch.setattr(display, "BAR_SECONDS", 0.01)
+    monkeypatch.setattr(display.ledger, "progress_so_far", slowly)
+    with Display(folders, 1) as seen:
+        seen.started(next(iter(folders)))
+        assert looking.wait(10)
+        seen.ended(next(iter(folders)), None)
+    assert "seed" not in said().split("\r")[-1]
