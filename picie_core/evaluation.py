@@ -10,7 +10,6 @@ from torch import Tensor
 from picie_core import views
 from picie_core.classes import VOID
 from picie_core.datasets import Prepared
-from picie_core.datasets.problems import Unlabelled
 from picie_core.methods import Method
 from picie_core.processes import ranks
 
@@ -77,12 +76,11 @@ def confusions(
     Raises:
         Unlabelled: the split has no labels.
     """
-    if data.labels is None or data.classes is None:
-        raise Unlabelled(f"the split in {data.folder}", "there is nothing to compare the clusters with")
+    truth, table = data.need_labels()
     matrices: dict[str, Tensor] = {}
-    classes = len(data.classes.names)
+    classes = len(table.names)
     for indices, found in _clusters(method, data, batch_size, device):
-        labels = torch.from_numpy(data.labels[indices]).to(device)
+        labels = torch.from_numpy(truth[indices]).to(device)
         for name, clusters in found.items():
             counts = counted(labels, clusters, classes, method.clusters(name))
             matrices[name] = matrices[name] + counts if name in matrices else counts

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picie_core import evaluation, metrics, views
+from picie_core.datasets import Prepared
 from picie_core.methods.method import Method
 from picie_core.settings import Settings
 
@@ -34,22 +35,20 @@ class Fixed(Method):
         return {"view1": first, "view2": -first}
 
 
-def split(labelled: bool = True) -> SimpleNamespace:
+def split(labelled: bool = True) -> Prepared:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, CLASSES, (N, SIZE, SIZE)).astype(np.uint8)
     labels[:, :3] = 255
 
-    class Sized(SimpleNamespace):
-        def __len__(self) -> int:
-            return N
-
-    return Sized(
+    made = Prepared(
+        folder="prepared/here",
+        manifest={},
         images=oracles.pictures(N, SIZE).numpy(),
         labels=labels if labelled else None,
         classes=SimpleNamespace(names=("a", "b", "c")) if labelled else None,
-        folder="prepared/here",
-        names=[f"image {i}" for i in range(N)],
     )
+    vars(made)["names"] = [f"image {i}" for i in range(N)]  # else read from files
+    return made
 
 
 def test_predict_upsamples_the_logits_and_then_takes_the_largest():

@@ -88,14 +88,15 @@ class Prepared:
             raise AllVoid(self._name, len(self))
         return len(classes)
 
-    def need_labels(self) -> None:
-        """For what is made of labels alone.
+    def need_labels(self) -> tuple[shards.ShardedArray, ClassTable]:
+        """The labels and what they mean, for what cannot be made without.
 
         Raises:
             Unlabelled: there are none.
         """
-        if self.labels is None:
-            raise Unlabelled(self._name, "there is nothing to compare the clusters with")
+        if self.labels is None or self.classes is None:
+            raise Unlabelled(f"the split in {self.folder}", "there is nothing to compare the clusters with")
+        return self.labels, self.classes
 
     def need_things_and_stuff(self) -> None:
         """For what tells objects from their background.
@@ -103,12 +104,12 @@ class Prepared:
         Raises:
             Unlabelled: there are no labels; DataError: their classes are all things, or all stuff.
         """
-        self.need_labels()
-        things, classes = (len(self.classes.things), len(self.classes)) if self.classes else (0, 0)
-        if not 0 < things < classes:
+        _, classes = self.need_labels()
+        things = len(classes.things)
+        if not 0 < things < len(classes):
             raise DataError(
-                f"{self._name}: {things} of its {classes} classes are things, and both things and stuff are needed: "
-                "say in the column kind of classes.csv which is which, or give a data set that has both"
+                f"{self._name}: {things} of its {len(classes)} classes are things, and both things and stuff are "
+                "needed: say in the column kind of classes.csv which is which, or give a data set that has both"
             )
 
     @property

@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 from picie_core import discovery, evaluation, figures, metrics, palettes, training, views
 from picie_core.classes import VOID, ClassTable
 from picie_core.datasets import Prepared
-from picie_core.datasets.shards import ShardedArray
 from picie_core.discovery import proposals
 from picie_core.methods.pseudomasks import Pseudomasks
 from picie_core.metrics import partitions
@@ -108,7 +107,7 @@ def steps(run: Run, data: Prepared, images: Sequence[int]) -> Figure:
     method, fabric = training.restore(run)
     if not isinstance(method, Pseudomasks):
         raise ValueError(f"the run in {run.folder} is of method {run.settings.method!r}; expected 'pseudomasks'")
-    labels, table = _labelled(data)
+    labels, table = data.need_labels()
     chosen = np.array(images)
     pixels = views.plain(torch.from_numpy(data.images[chosen]).to(fabric.device), run.settings.image_size)
     names = [data.names[i] for i in images]
@@ -140,7 +139,7 @@ def salient(run: Run, data: Prepared) -> np.ndarray:
         run: of the method `pseudomasks`.
         data: at the run's image size.
     """
-    labels, table = _labelled(data)
+    labels, table = data.need_labels()
     method, fabric = training.restore(run)
     counts = np.zeros((len(table), 2), dtype=np.int64)
     for numbers, found in evaluation.predictions(method, data, run.settings.batch_size, fabric.device):
@@ -150,7 +149,7 @@ def salient(run: Run, data: Prepared) -> np.ndarray:
 
 def sizes(data: Prepared) -> np.ndarray:
     """Mean share of the image that each thing has where it is, (T,), in ascending order of the things; nan for none."""
-    labels, table = _labelled(data)
+    labels, table = data.need_labels()
     shares = np.array([np.bincount(labels[i].ravel(), minlength=VOID + 1) for i in range(len(data))]) / labels[0].size
     return np.array([metrics.mean(np.where(s > 0, s, np.nan)) for s in shares.T[sorted(table.things)]])
 
@@ -218,7 +217,7 @@ def compared(runs: Mapping[str, Run], data: Prepared, count: int = 7) -> Figure:
         count: images, spread evenly over the split.
     """
     chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
-    labels, table = _labelled(data)
+    labels, table = data.need_labels()
     rows = {"image": list(data.images[chosen])}
     for name, run in runs.items():
         rows[name] = list(figures.paint(training.clusters_of(run, data, chosen), _palette(run, table)))
@@ -234,12 +233,6 @@ def truth(labels: np.ndarray, table: ClassTable) -> np.ndarray:
 
 def _colors(table: ClassTable) -> dict[str, np.ndarray]:
     return {"background": np.array(BACKGROUND)} | {table.names[c]: table.colors[c] for c in sorted(table.things)}
-
-
-def _labelled(data: Prepared) -> tuple[ShardedArray, ClassTable]:
-    if data.labels is None or data.classes is None:
-        raise ValueError(f"the split in {data.folder} has no labels: there are no objects to compare with")
-    return data.labels, data.classes
 
 
 def _palette(run: Run, table: ClassTable) -> np.ndarray:

@@ -86,15 +86,14 @@ def elsewhere(runs: Mapping[str, Run], other: Prepared) -> pd.DataFrame:
         Columns row, mIoU here, mIoU elsewhere, then IoU elsewhere of the background and of each shared thing, percent;
         runs.
     """
-    if other.classes is None:
-        raise Unlabelled(f"the split in {other.folder}", "there is nothing to compare the clusters with")
+    _, classes = other.need_labels()
     lines = []
     for name, run in runs.items():
         if run.confusion is None or run.classes is None:
             raise Unlabelled(f"the run in {run.folder}", "what its clusters are called is not known")
         method, fabric = training.restore(run)
         matrix = evaluation.confusions(method, other, run.settings.batch_size, fabric.device)["final"]
-        counts, kinds = partitions.shared(matrix, run.classes, other.classes)
+        counts, kinds = partitions.shared(matrix, run.classes, classes)
         scores = metrics.score(counts, metrics.match_iou(counts))
         here = metrics.mean(iou(run.confusion, run.classes))
         line = {"row": name, "mIoU here": here, "mIoU elsewhere": scores.mean_iou}

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from picie_core import evaluation, metrics, provenance, records, views
 from picie_core.datasets import Prepared
-from picie_core.datasets.problems import Unlabelled
 from picie_core.methods import Method
 from picie_core.metrics import seeds
 from picie_core.settings import Settings
@@ -123,11 +122,10 @@ def confusion(
     Raises:
         Unlabelled: the split has no labels.
     """
-    if data.labels is None or data.classes is None:
-        raise Unlabelled(f"the split in {data.folder}", "there is nothing to compare the clusters with")
-    total = np.zeros((len(data.classes.names), method.clusters("final")), dtype=np.int64)
+    labels, classes = data.need_labels()
+    total = np.zeros((len(classes.names), method.clusters("final")), dtype=np.int64)
     for indices, changed, clusters in predictions(method, data, transform, device, batch_size):
-        total += metrics.confusion(changed.labels(data.labels[indices]), clusters, *total.shape)
+        total += metrics.confusion(changed.labels(labels[indices]), clusters, *total.shape)
     return total
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from picie_core import files, places, provenance, records
 from picie_core.datasets import Prepared
-from picie_core.datasets.problems import Unlabelled
 from picie_core.errors import WorkbookError
 from picie_core.metrics import seeds, selection
 from picie_core.records import MACHINE, Run
@@ -211,12 +210,11 @@ def iou_by_class(runs: Iterable[Run]) -> pd.DataFrame:
 
 def pixels_by_class(data: Prepared, split: str) -> pd.DataFrame:
     """Share of a labelled split's pixels by class: columns `class`, `share` (percent), `kind`, `split`."""
-    if data.classes is None:
-        raise Unlabelled(f"the split in {data.folder}", "there are no classes to count")
-    counts = np.array([entry["pixels"] for entry in data.manifest["frequencies"]])[: len(data.classes)]
-    kinds = ["thing" if k in data.classes.things else "stuff" for k in range(len(counts))]
+    _, classes = data.need_labels()
+    counts = np.array([entry["pixels"] for entry in data.manifest["frequencies"]])[: len(classes)]
+    kinds = ["thing" if k in classes.things else "stuff" for k in range(len(counts))]
     shares = 100 * counts / counts.sum()
-    return pd.DataFrame({"class": data.classes.names, "share": shares, "kind": kinds, "split": split})
+    return pd.DataFrame({"class": classes.names, "share": shares, "kind": kinds, "split": split})
 
 
 def behind(runs: Iterable[Run]) -> str:

@@ -156,7 +156,6 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
     theirs = theirs.dropna(subset="name").sort_values("value", kind="stable")
     if theirs["name"].duplicated().any():
         raise ValueError(f"{table} has several numbers of a method for {metric}, and so no order of the methods")
-    our_metric = {"mIoU": "mean_iou"}.get(metric, metric)
     ranked = list(enumerate(zip(theirs["name"], theirs["value"], strict=True)))
     rows = []
     pairs = sorted(combinations(ranked, 2), key=lambda pair: pair[1][0] - pair[0][0])
@@ -164,7 +163,7 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         row: dict[str, Any] = {"lower": tables.NAMES[lower], "higher": tables.NAMES[higher]}
         row |= {"apart": j - i, "paper": much - little}
         both = [tables.of_method(ours, name) for name in (higher, lower)]
-        first, second = (tables.by_seed(runs, our_metric) for runs in both)
+        first, second = (tables.by_seed(runs, _our_metric(metric, "")) for runs in both)
         if not first or not second:
             rows.append(row | {"holds": "not run"})
             continue

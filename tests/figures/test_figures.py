@@ -1,7 +1,6 @@
 """`figures`: the data behind the pictures. Pixels of a plot are compared with nothing."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 
 from picie_core import evaluation, figures, palettes, tables, training
 from picie_core.classes import SCENES, VOID
+from picie_core.datasets import Prepared
 
 matplotlib.use("agg")
 
@@ -30,13 +30,12 @@ def _closed():
 
 def prepared(images, labels=None, pixels=None):
     """What a picture looks at of a prepared split."""
-    return SimpleNamespace(
+    return Prepared(
+        folder="prepared/some-train",
+        manifest={"frequencies": [{"pixels": n} for n in pixels]} if pixels else {},
         images=images,
         labels=labels,
         classes=None if labels is None else SCENES,
-        manifest={"frequencies": [{"pixels": n} for n in pixels]} if pixels else {},
-        folder="prepared/some-train",
-        __len__=None,
     )
 
 

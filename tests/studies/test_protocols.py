@@ -2,7 +2,6 @@
 
 import dataclasses
 from types import MappingProxyType, SimpleNamespace
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ import pytest
 
 from picie_core import records
 from picie_core.classes import COCO81, VOC21, ClassTable, distinct_colors
+from picie_core.datasets import Prepared
 from picie_core.datasets.problems import DataError, Unlabelled
 from picie_core.metrics import match, score
 from picie_core.settings import Settings
@@ -76,8 +76,7 @@ def test_what_is_discovered_and_how_large_it_is(tmp_path):
     labels[:, 3, :2] = 3  # an eighth of each a dog
     # background -> 0: 50 of 150; cat -> 2: all; dog -> 3: 5 of 5 + 55 - 5
     one = run(tmp_path, np.array([[50, 0, 0, 50], [0, 50, 0, 0], [0, 0, 20, 0], [0, 0, 0, 5]]))
-    data = mock.MagicMock(labels=labels, classes=one.classes)
-    data.__len__.return_value = len(labels)
+    data = Prepared(tmp_path, {}, images=labels, labels=labels, classes=one.classes)
     found = protocols.discovered({"ours": one}, data).iloc[0]
     assert (found["row"], found["count"], found["with_cluster"]) == ("ours", 2, 3)
     assert found["mean_iou"] == pytest.approx((100 / 3 + 100) / 2)
@@ -91,7 +90,7 @@ def test_elsewhere_only_what_both_have_counts(tmp_path, monkeypatch):
     fabric = SimpleNamespace(device="cpu")
     monkeypatch.setattr(protocols.training, "restore", lambda run: (None, fabric))
     monkeypatch.setattr(protocols.evaluation, "confusions", lambda *rest: {"final": counts})
-    data = SimpleNamespace(classes=other, folder=tmp_path)
+    data = Prepared(tmp_path, {}, images=counts, labels=counts, classes=other)
     found = protocols.elsewhere({"ours": run(tmp_path)}, data).iloc[0]
     assert found["cat"] == 100
     assert found["background"] == pytest.approx(100 * 70 / 80)  # cows are background: 0 -> 70 of 80
@@ -99,7 +98,7 @@ def test_elsewhere_only_what_both_have_counts(tmp_path, monkeypatch):
     assert found["mIoU here"] == pytest.approx((100 * 50 / 90 + 100 * 10 / 27 + 25) / 3)
     assert "dog" not in found
     with pytest.raises(Unlabelled, match="there is nothing to compare the clusters with"):
-        protocols.elsewhere({}, SimpleNamespace(classes=None, folder=tmp_path))
+        protocols.elsewhere({}, Prepared(tmp_path, {}, images=counts, labels=None, classes=None))
 
 
 @pytest.mark.parametrize(("learned", "other"), [(VOC21, COCO81), (COCO81, VOC21)], ids=["VOC", "COCO"])
@@ -111,7 +110,9 @@ def test_voc_and_coco_are_scored_by_all_twenty_things(tmp_path, monkeypatch, lea
     monkeypatch.setattr(protocols.training, "restore", lambda run: (None, SimpleNamespace(device="cpu")))
     monkeypatch.setattr(protocols.evaluation, "confusions", lambda *rest: {"final": counts})
     here = run(tmp_path, np.diag(np.full(len(learned), 10)), classes=learned)
-    found = protocols.elsewhere({"ours": here}, SimpleNamespace(classes=other, folder=tmp_path)).iloc[0]
+    found = protocols.elsewhere(
+        {"ours": here}, Prepared(tmp_path, {}, images=counts, labels=counts, classes=other)
+    ).iloc[0]
     kinds = found.drop(["row", "mIoU here", "mIoU elsewhere", "runs"])
     assert len(kinds) == 1 + 20
     expected = dict.fromkeys(kinds.index, 100.0) | {"chair": 100 * 10 / 15}
