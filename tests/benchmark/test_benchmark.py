@@ -143,6 +143,7 @@ def test_growth_is_the_slope_between_sizes_of_a_machine_that_slows_down(settings
     assert found["seconds"] == pytest.approx({"100": 0.3 + 0.25, "200": 0.6 + 0.25, "400": 2.4 + 0.25})
     assert found["timed"]["200"] == pytest.approx([0.6 + 0.1, 0.6 + 0.4])
     assert found["slopes"] == pytest.approx([3.0, 9.0])
+    assert found["sizes"]["image_size"] == 64
     shown = text(growth.lines(found))
     assert "slopes apart                      200 %" in shown
     assert "200 images                        0.8 s an epoch (0.7 and 1.0)" in shown

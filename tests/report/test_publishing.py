@@ -134,6 +134,19 @@ def test_a_table_of_fewer_runs_does_not_take_the_place_of_one_of_more_unless_by_
     assert pd.read_csv(target)["of"].tolist() == [1]
 
 
+def test_nothing_that_may_be_published_is_told_with_the_first_reason(reports):
+    folder = places.local_folder("camvid")
+    for file in [*(folder / "figures").iterdir(), *(folder / "tables").iterdir()]:
+        file.unlink()
+    for runs in (SEEDS, TOY):
+        for name in ("scores", "others"):
+            tables.save(pd.DataFrame({"of": [0], "runs": [runs]}), folder / "tables", name)
+        if runs == SEEDS:
+            publish("camvid")
+    with pytest.raises(publishing.PublishError, match=r"is published: others.csv lacks 3 of the 3 .*; and 1 more$"):
+        publish("camvid")
+
+
 def test_a_committed_table_that_cannot_be_read_is_replaced(reports):
     """It names no run that could be lost."""
     (reports / "tables").mkdir()

@@ -1,5 +1,6 @@
 """`saliency.ready` and the fingerprint: masks from files, framed, refused, and told from others."""
 
+import hashlib
 import io
 
 import numpy as np
@@ -220,6 +221,16 @@ def test_the_fingerprint_follows_the_files(photographs, tmp_path, monkeypatch):
     assert saliency.fingerprint(photographs) == first
     file.write_bytes(content + b"x")
     assert saliency.fingerprint(photographs) != first
+    file.write_bytes(content)
+    file.with_name("four.PNG").write_bytes(content)  # which is nobody's mask
+    assert saliency.fingerprint(photographs) == first
+
+
+def test_the_fingerprint_tells_how_masks_are_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"abc")
+    line = "a.png ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n"
+    expected = hashlib.sha256(f"masks 2\n{line}".encode()).hexdigest()
+    assert saliency.fingerprint(settings(comus_saliency="folder", comus_saliency_place=tmp_path)) == expected
 
 
 def test_the_fingerprint_follows_links_to_folders(photographs, tmp_path):

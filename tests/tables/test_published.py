@@ -233,6 +233,12 @@ def test_a_folder_that_holds_a_part_of_the_data_holds_other_data(images, data):
     assert math.isnan(row["difference"]) == (data != "coco27")
 
 
+def test_a_limit_that_was_given_is_told_once():
+    more = {"images": '{"train": 160, "val": 9}', "explicit": json.dumps({"train_images": 160, "seed": 1})}
+    told = published.data_used(tidy(("picie", "coco27", 1, 20.0, 5.0, more)))
+    assert told == ["coco27, train_images=160, 9 of 2175 images of val"]
+
+
 def test_images_are_counted_where_the_number_is_published():
     ours = tidy(
         *(

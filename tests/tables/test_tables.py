@@ -390,5 +390,6 @@ def test_margins_are_of_one_method_over_each_other():
         ["k-means on position", -1.0, "2"],
     ]
     assert found["low"].isna().tolist() == [False, True]  # one seed has no interval
+    assert tables.margins(rows, "picie", "accuracy")["difference"].tolist() == [15.0, 0.0]
     with pytest.raises(tables.JoinError, match=r"no run of 'pcie' to compare with; there are: picie, position, unt"):
         tables.margins(rows, "pcie")
