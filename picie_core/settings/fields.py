@@ -91,7 +91,11 @@ class Fields(BaseModel):
         "B", "weight of the K1 loss: A log K1 / (log K1 + log K2), B log K2 / (log K1 + log K2) [2]"
     )
     training_clusters: int = knob(
-        0, "clusters deepcluster learns, more than K (supplement: 100 to 2500); 0: K", ge=0, le=100_000, before=0
+        0,
+        "clusters that picie and deepcluster (supplement: 100 to 2500) learn, more than K; 0: K, as the paper's PiCIE",
+        ge=0,
+        le=100_000,
+        before=0,
     )
     clusterings: Literal["two", "one"] = knob("two", "cluster each view, or view 1 alone (Table 6, single cluster)")
     classifier: Literal["prototype", "parametric"] = knob(

@@ -200,6 +200,7 @@ def test_frozen():
         ({"pretrained": "maybe"}, ["pretrained = 'maybe'", "ImageNet"]),
         ({"image_size": 128, "base_size": 96}, ["base_size = 96", "image_size = 128", "base_size >= image_size"]),
         ({"num_clusters": 27, "num_overclusters": 27}, ["num_overclusters = 27", "num_clusters = 27", "0 for none"]),
+        ({"training_clusters": 40, "num_overclusters": 40}, ["num_overclusters = 40", "training_clusters = 40"]),
         ({"classifier": "parametric", "num_overclusters": 100}, ["'parametric'", "num_overclusters = 0"]),
         ({"hue": 9, "seed": -1}, ["hue = 9", "seed = -1"]),  # all of them at once
         ({"method": "deepcluster", "training_clusters": 11, "dataset": "camvid"}, ["training_clusters = 11", "or 0"]),

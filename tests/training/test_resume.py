@@ -83,6 +83,7 @@ def test_killed_again_and_again(tmp_path, monkeypatch, whole):
     ("changes", "event", "nth"),
     [
         ({"num_overclusters": 9}, "train", 3),  # 2 batches of training an epoch
+        ({"training_clusters": 9}, "train", 3),
         ({"classifier": "parametric"}, "train", 3),
         ({"clusterings": "one"}, "train", 3),
         ({"kmeans_batchnorm": "running"}, "train", 3),

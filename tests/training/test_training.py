@@ -321,6 +321,8 @@ def test_methods_that_do_not_learn_have_no_epochs(tmp_path, method, passes):
     "variant",
     [
         {"num_overclusters": 9},
+        {"training_clusters": 9},
+        {"training_clusters": 7, "num_overclusters": 9},
         {"classifier": "parametric"},
         {"clusterings": "one"},
         {"mse": "added"},
@@ -477,6 +479,20 @@ def test_a_restored_method_predicts_what_the_run_scored(tmp_path, method, precis
 def test_a_restored_method_is_given_back_with_its_last_name(trained):
     gone = weakref.ref(restore(trained)[0])
     assert gone() is None  # at once: a GPU's memory is not to wait for a collector of cycles
+
+
+def test_picie_may_learn_more_clusters_than_it_is_scored_by(tmp_path):
+    """The network is that of a run with as many clusters; the final clustering alone has `num_clusters`."""
+    few = run(tiny(tmp_path / "few", num_clusters=5, training_clusters=9, epochs=2))
+    many = run(tiny(tmp_path / "many", num_clusters=9, epochs=2))
+    assert few.confusion.shape == (12, 5)
+    learned, of_many = few.weights(), many.weights()
+    assert learned.pop("final_prototypes").shape[0] == 5
+    assert of_many.pop("final_prototypes").shape[0] == 9
+    assert {name: w.tolist() for name, w in learned.items()} == {name: w.tolist() for name, w in of_many.items()}
+    shared = [name for name in many.progress if name.startswith(("loss_", "cluster_sizes", "accuracy_", "mean_iou_"))]
+    assert {"loss_within_9", "cluster_sizes_1_9", "accuracy_view1", "mean_iou_view2"} <= set(shared)
+    assert few.progress[shared].equals(many.progress[shared])
 
 
 @pytest.mark.parametrize(("clusters", "name", "k"), [(0, "linear", 5), (20, "majority", 20)])
