@@ -218,13 +218,13 @@ def test_there_are_grids():
 
 def documented():
     """Every `picie grid NAME ... -p ...` (or `NAME -p ...`) of the pages and notebooks: grid, and what is given."""
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md", *ROOT.glob("notebooks/*.ipynb")]
+    places = ("*.md", "data/*.md", "reports/*.md", "reports/bench/*.md", "notebooks/grids/*.md", "notebooks/*.ipynb")
+    pages = [page for place in places for page in ROOT.glob(place)]
     found = set()
     for page in pages:
         for name, rest in re.findall(r"(?:picie grid |`)(\w+)([^`\n]*)", page.read_text(encoding="utf-8")):
-            for grid in ("recipes", "table1", "table5", "table6") if name == "GRID" else (name,):  # README's table
-                if (ROOT / "notebooks" / "grids" / f"{grid}.yaml").exists():
-                    found.add((grid, tuple(re.findall(r"-p (\w+=[^\s\\]+)", rest))))
+            if (ROOT / "notebooks" / "grids" / f"{name}.yaml").exists():
+                found.add((name, tuple(re.findall(r"-p (\w+=[^\s\\]+)", rest))))
     return sorted(found)
 
 
