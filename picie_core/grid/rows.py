@@ -111,6 +111,25 @@ def effects(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -
     return pd.DataFrame(found, columns=EFFECT)
 
 
+def paired(grid: Grid, tidy: pd.DataFrame, against: str, score: str = "mIoU") -> pd.DataFrame:
+    """`effects` with the two means behind each difference, on the seeds that both have: a row of three seeds beside
+    three seeds of a reference that has ten.
+
+    Args:
+        grid, tidy, against, score: see `effects`.
+
+    Returns:
+        Its columns and, after the first, `score` (the row's mean, percent) and `reference` (that of `against`), whose
+        difference is `difference`; nan where nothing was compared.
+    """
+    by_seed = pd.DataFrame(scores(grid, tidy, METRICS[score]))
+    found = effects(grid, tidy, against, score)
+    means = [by_seed[[name, against]].dropna().mean().tolist() for name in found["row"]]
+    found.insert(1, score, [mean for mean, _ in means])
+    found.insert(2, "reference", [mean for _, mean in means])
+    return found
+
+
 def nearest(grid: Grid, tidy: pd.DataFrame, against: str, table: str) -> pd.DataFrame:
     """Which published rows our rows lie near, where the paper's flags are lost: distances of changes.
 

@@ -121,6 +121,16 @@ def test_effects_are_paired_by_seed(grid):
     assert rows.effects(grid, found, "all", "accuracy").set_index("row").loc["mse", "difference"] == 2
 
 
+def test_the_means_behind_a_difference_are_of_the_seeds_of_both(grid):
+    found = tidy(grid, all={1: 10.0, 2: 20.0, 3: 30.0}, no_P={1: 8.0, 2: 17.5, 4: 0.0})
+    table = rows.paired(grid, found, "all")
+    assert table.columns.tolist() == ["row", "mIoU", "reference", *rows.EFFECT[1:]]
+    assert table.loc[0, ["mIoU", "reference", "difference"]].tolist() == [12.75, 15.0, -2.25]
+    assert table.loc[1, ["mIoU", "reference", "difference"]].isna().all()
+    accuracy = rows.paired(grid, found, "all", "accuracy")
+    assert accuracy.loc[0, ["accuracy", "reference", "difference"]].tolist() == [25.5, 30.0, -4.5]
+
+
 @pytest.mark.parametrize(("sign", "agrees"), [(-1, "yes"), (1, "no")])
 def test_an_effect_that_is_decided_agrees_with_the_paper_or_not(grid, sign, agrees):
     values = {1: 10.0, 2: 11.0, 3: 12.0}
