@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -31,14 +32,13 @@ def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
     figure, axis = plt.subplots(figsize=(7.2, 0.42 * len(table) + 1.3), layout="constrained")
     places = np.arange(len(table))
     axis.axvline(0, color="0.6", linewidth=1)
-    ours, low, high, paper = (table[name].to_numpy(dtype=float) for name in ("difference", "low", "high", "paper"))
+    ours, low, paper = (table[name].to_numpy(dtype=float) for name in ("difference", "low", "paper"))
     for kept, fill, label in (
         (np.isfinite(low), OURS, "ours (95 % interval)"),
         (np.isfinite(ours) & np.isnan(low), "white", "ours, one seed"),
     ):
         if kept.any():
-            at, reach = ours[kept], np.nan_to_num(np.stack([ours - low, high - ours])[:, kept])
-            axis.errorbar(at, places[kept], xerr=reach, fmt="o", color=OURS, mfc=fill, capsize=3, label=label)
+            _intervals(axis, table.loc[kept], places[kept], color=OURS, mfc=fill, label=label)
     if np.isfinite(paper).any():
         axis.plot(paper, places, "D", color=PAPER, markersize=6, label="paper (COCO)")
     for place, value, why in zip(places, ours, table["agrees"], strict=True):
@@ -49,6 +49,42 @@ def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
     axis.set_xlabel(f"{score}, percent points against “{against}” on the same seeds")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    return figure
+
+
+def margins(table: pd.DataFrame, method: str, groups: str) -> Figure:
+    """How far one method's scores lie above each other's, with 95 % intervals over seeds: an axis for each metric, a
+    row for each other method.
+
+    Args:
+        table: of `tables.margins`, and the columns metric, `groups`, and paper (the same difference in the paper; nan
+            where it has none). One seed has no interval.
+        method: the name of that method.
+        groups: the column whose values have a colour each, such as `epochs`.
+    """
+    names, metrics = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["metric"]))
+    values = sorted(set(table[groups].tolist()))
+    size = (4.4 * len(metrics) + 1, 0.46 * len(names) + 1.3)
+    figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        of_metric = table.loc[table["metric"] == metric]
+        axis.axvline(0, color="0.6", linewidth=1)
+        for number, value in enumerate(values):
+            mine = of_metric.loc[of_metric[groups] == value]
+            places = np.array([names.index(name) for name in mine["method"]])
+            shift = (number - (len(values) - 1) / 2) * 0.34
+            _intervals(axis, mine, places + shift, color=f"C{number}", markersize=4, label=f"{value} {groups}")
+        theirs = of_metric.drop_duplicates("method").dropna(subset="paper")
+        where = [names.index(name) for name in theirs["method"]]
+        axis.plot(theirs["paper"].to_numpy(), where, "D", color="0.35", mfc="none", markersize=6, label="paper (COCO)")
+        axis.set(title=metric, xlabel=f"{method} minus the method, percent points")
+        axis.grid(axis="x", color="0.92")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8, frameon=False
+    )
     return figure
 
 
@@ -198,3 +234,9 @@ def scores(runs: pd.DataFrame, order: Sequence[str], groups: str) -> Figure:
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, loc="lower right", frameon=False)
     return figure
+
+
+def _intervals(axis: Axes, table: pd.DataFrame, places: np.ndarray, **style: Any) -> None:
+    """Differences as points at these places, with their intervals; what has none (nan) is a point alone."""
+    at, low, high = (table[name].to_numpy(dtype=float) for name in ("difference", "low", "high"))
+    axis.errorbar(at, places, xerr=np.nan_to_num(np.stack([at - low, high - at])), fmt="o", capsize=3, **style)

@@ -151,12 +151,7 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
         ValueError: as `beside`; or two methods have no seed in common.
     """
     ours = _one_data_set(tidy)
-    theirs = _where(read(table), "metric", metric)
-    theirs = theirs.assign(name=[counterpart(*row) for row in theirs[["method", "setting"]].itertuples(index=False)])
-    theirs = theirs.dropna(subset="name").sort_values("value", kind="stable")
-    if theirs["name"].duplicated().any():
-        raise ValueError(f"{table} has several numbers of a method for {metric}, and so no order of the methods")
-    ranked = list(enumerate(zip(theirs["name"], theirs["value"], strict=True)))
+    ranked = list(enumerate(_by_method(table, metric).items()))
     rows = []
     pairs = sorted(combinations(ranked, 2), key=lambda pair: pair[1][0] - pair[0][0])
     for (i, (lower, little)), (j, (higher, much)) in pairs:
@@ -177,6 +172,26 @@ def order(tidy: pd.DataFrame, table: str = "picie_table1_coco_all", metric: str 
     columns = ["lower", "higher", "apart", "paper", "difference", "low", "high", "p", "p of all", "seeds", "data"]
     found = pd.DataFrame(rows, columns=[*columns, "holds", provenance.COLUMN])
     return found.assign(**{"p of all": seeds.holm(found["p"].astype(float).tolist())})
+
+
+def margins(method: str, table: str = "picie_table1_coco_all", metric: str = "mIoU") -> dict[str, float]:
+    """How far one method's number lies above each of the others' in the paper, beside `tables.margins`.
+
+    Args:
+        method: by `records.method_name`.
+        table, metric: as `order` takes.
+
+    Returns:
+        The other method, as tables call it -> that method - the other, percent points; without those that the table
+        does not have or we have no counterpart of.
+
+    Raises:
+        ValueError: as `order`; or the table has no number of that method.
+    """
+    theirs = _by_method(table, metric)
+    if method not in theirs:
+        raise ValueError(f"{table} has no {metric} of {method!r}; there are: {', '.join(sorted(theirs))}")
+    return {tables.NAMES[other]: theirs[method] - value for other, value in theirs.items() if other != method}
 
 
 def counterpart(method: str, setting: str) -> str | None:
@@ -205,6 +220,16 @@ def data_used(runs: pd.DataFrame) -> list[str]:
 
 def _where(rows: pd.DataFrame, column: str, value: str | None) -> pd.DataFrame:
     return pd.DataFrame(rows[rows[column] == value])
+
+
+def _by_method(table: str, metric: str) -> dict[str, float]:
+    """The published numbers of a metric by our name of the method, lowest first."""
+    theirs = _where(read(table), "metric", metric)
+    theirs = theirs.assign(name=[counterpart(*row) for row in theirs[["method", "setting"]].itertuples(index=False)])
+    theirs = theirs.dropna(subset="name").sort_values("value", kind="stable")
+    if theirs["name"].duplicated().any():
+        raise ValueError(f"{table} has several numbers of a method for {metric}, and so no order of the methods")
+    return dict(zip(theirs["name"].tolist(), theirs["value"].tolist(), strict=True))
 
 
 def _one_data_set(tidy: pd.DataFrame) -> pd.DataFrame:

@@ -39,6 +39,35 @@ def test_effects_draw_points_intervals_and_the_papers_change():
     assert "PiCIE" in axis.get_xlabel()
 
 
+def test_margins_have_an_axis_a_metric_a_row_a_method_and_a_colour_a_group():
+    table = pd.DataFrame(
+        [
+            ["IIC", 5.4, 2.8, 8.0, "mIoU", 4, 7.1],
+            ["position", 1.6, -1.1, 4.4, "mIoU", 4, np.nan],
+            ["IIC", 10.3, np.nan, np.nan, "mIoU", 20, 7.1],
+            ["position", 12.7, 9.0, 16.5, "accuracy", 4, np.nan],
+        ],
+        columns=["method", "difference", "low", "high", "metric", "epochs", "paper"],
+    )
+    figure = charts.margins(table, "PiCIE", "epochs")
+    first, second = figure.axes
+    assert [axis.get_title() for axis in figure.axes] == ["mIoU", "accuracy"]
+    four, twenty = first.containers
+    np.testing.assert_allclose(four.lines[0].get_xydata(), [[5.4, -0.17], [1.6, 0.83]])
+    np.testing.assert_allclose([bar[:, 0] for bar in four.lines[2][0].get_segments()], [[2.8, 8.0], [-1.1, 4.4]])
+    np.testing.assert_allclose(twenty.lines[0].get_xydata(), [[10.3, 0.17]])
+    np.testing.assert_allclose(twenty.lines[2][0].get_segments()[0][:, 0], [10.3, 10.3])  # of one seed there is none
+    assert four.lines[0].get_color() != twenty.lines[0].get_color()
+    np.testing.assert_allclose(second.containers[0].lines[0].get_xydata(), [[12.7, 0.83]])
+    papers = [next(line for line in a.lines if line.get_label().startswith("paper")) for a in figure.axes]
+    assert [line.get_xydata().tolist() for line in papers] == [[[7.1, 0]], []]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["IIC", "position"]
+    assert first.yaxis_inverted()
+    assert "PiCIE" in first.get_xlabel()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["paper (COCO)", "4 epochs", "20 epochs"]
+
+
 def test_without_the_papers_numbers_there_is_no_mark_for_them():
     table = pd.DataFrame(
         [["a", 1.0, 0.5, 1.5, np.nan, "undecided"]], columns=["row", "difference", "low", "high", "paper", "agrees"]

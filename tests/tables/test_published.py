@@ -407,6 +407,18 @@ def test_a_table_with_several_numbers_of_a_method_has_no_order():
         published.order(tidy(), TABLE_2)
 
 
+def test_the_papers_margins_are_of_one_method_over_each_other():
+    found = published.margins("picie")
+    assert found["modified DeepCluster"] == pytest.approx(13.84 - 9.79)
+    assert found["PiCIE+H"] == pytest.approx(13.84 - 14.36)
+    assert len(found) == 6
+    assert published.margins("picie", metric="accuracy")["IIC-res12"] == pytest.approx(48.09 - 22.45)
+    with pytest.raises(ValueError, match=r"picie_table1_coco_all has no mIoU of 'rgb'; there are: deepcluster, iic, "):
+        published.margins("rgb")
+    with pytest.raises(ValueError, match="several numbers of a method for mIoU"):
+        published.margins("picie", TABLE_2)
+
+
 def test_what_is_committed_of_photographs_is_what_its_list_of_runs_gives():
     """Notebook 04 says thirteen pairs and eight (by accuracy five), and that Holm leaves none; its tables are of the
     committed list."""
