@@ -45,13 +45,13 @@ def alike(table: pd.DataFrame, columns: Sequence[str]) -> tuple[str, pd.DataFram
 
     Args:
         table: any.
-        columns: those to look at; a row where one is empty has nothing to say about it.
+        columns: those to look at, of those that the table has; a row where one is empty has nothing to say about it.
 
     Returns:
         Words such as "metric: accuracy; verdict: other data" for those of the columns that have one value in all rows
         that have any (the empty string where there are none), and the table without these columns.
     """
-    values = {name: table.loc[_filled(table[name]), name].unique() for name in columns}
+    values = {name: table.loc[_filled(table[name]), name].unique() for name in columns if name in table}
     once = {name: found[0] for name, found in values.items() if len(found) == 1}
     return "; ".join(f"{name}: {value}" for name, value in once.items()), table.drop(columns=list(once))
 

@@ -82,7 +82,7 @@ def test_what_all_rows_share_is_said_once():
             "difference": [np.nan, np.nan, np.nan],
         }
     )
-    words, rest = excerpt.alike(table, ["metric", "data", "verdict", "difference"])
+    words, rest = excerpt.alike(table, ["metric", "data", "verdict", "difference", "a column that it does not have"])
     assert words == "metric: mIoU; data: scenes"
     assert rest.columns.tolist() == ["method", "verdict", "difference"]  # nothing can be said of what is empty
     assert excerpt.alike(table, ["verdict"])[0] == ""
