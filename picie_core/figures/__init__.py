@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
 from picie_core import files, metrics, palettes, training
 from picie_core.classes import ClassTable
 from picie_core.datasets import Prepared
+from picie_core.figures import heatmaps
 from picie_core.records import Run
 
 VOID_COLOR = (20, 20, 20)
@@ -147,18 +148,21 @@ def cluster_sizes(progress: pd.DataFrame, column: str) -> Figure:
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
-    """Where the pixels of each class went, in percent of the class; clusters in the order of their matched class."""
+    """Where the pixels of each class went, in percent of the class; clusters in the order of their matched class,
+    with a frame round the cell of the two."""
     classes = metrics.match(matrix)
     order = np.lexsort((np.arange(len(classes)), np.where(classes < 0, len(matrix), classes)))
     share = 100 * matrix[:, order] / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     matched = [f"{k} → {names[int(classes[k])]}" if classes[k] >= 0 else f"{k} → none" for k in order]
     side = 0.36 * max(matrix.shape) + 1.8
     figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
-    sns.heatmap(
-        share, ax=axis, cmap="rocket_r", vmin=0, vmax=100, square=True, annot=len(names) <= 15, fmt=".0f",
-        annot_kws={"fontsize": 7}, xticklabels=matched, yticklabels=list(names),
-        cbar_kws={"label": "% of the class's pixels", "shrink": 0.7},
-    )  # fmt: skip
+    heatmaps.draw(share, axis, "% of the class's pixels", numbers=len(names) <= 15, shrink=0.7)
+    axis.set(aspect="equal")
+    axis.set_xticks(np.arange(len(order)) + 0.5, matched, rotation=90)
+    axis.set_yticks(np.arange(len(names)) + 0.5, list(names), rotation=0)
+    for place, row in enumerate(classes[order]):
+        if row >= 0:
+            axis.add_patch(Rectangle((place, row), 1, 1, fill=False, linewidth=1.2))
     axis.set(xlabel="cluster → matched class", ylabel="class")
     return figure
 

@@ -13,6 +13,7 @@ import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
+from picie_core.figures import heatmaps
 from picie_core.losses import mutual_information
 from picie_core.metrics import Scores
 from picie_core.training.traces import Trace
@@ -105,10 +106,15 @@ def random_blocks(blocks: np.ndarray, marks: Mapping[str, Scores]) -> Figure:
 
 
 def iou_by_class(iou: pd.DataFrame) -> Figure:
-    """IoU of every class (rows) under every method (columns), percent, as a heat map; empty where there is none."""
-    figure, axis = plt.subplots(figsize=(1.0 * iou.shape[1] + 2.2, 0.32 * iou.shape[0] + 1.4), layout="constrained")
-    sns.heatmap(iou, ax=axis, cmap="rocket_r", vmin=0, vmax=100, annot=True, fmt=".0f", annot_kws={"fontsize": 8},
-                cbar_kws={"label": "IoU (%)"})  # fmt: skip
-    axis.tick_params(axis="x", rotation=35)
-    plt.setp(axis.get_xticklabels(), ha="right")
+    """IoU of every class under every method as a heat map; empty where there is none.
+
+    Args:
+        iou: percent, a row for each class and a column for each method. (The figure has them the other way round: the
+            names of methods are long.)
+    """
+    turned = iou.T
+    figure, axis = plt.subplots(figsize=(0.75 * len(iou) + 2.6, 0.34 * len(turned) + 0.9), layout="constrained")
+    heatmaps.draw(turned, axis, "IoU (%)")
+    axis.set(xlabel="", ylabel="")
+    axis.tick_params(axis="x", rotation=0 if len(iou) <= 15 else 90)
     return figure

@@ -94,9 +94,9 @@ def test_random_blocks_are_counted_and_the_marks_are_where_their_scores_are():
     assert not any(legend.get_window_extent().overlaps(axis.get_tightbbox()) for axis in figure.axes)
 
 
-def test_iou_by_class_leaves_out_what_is_not_there():
-    table = pd.DataFrame({"PiCIE": [50.0, 10.4], "IIC": [math.nan, 20.0]}, index=["sky", "car"])
+def test_iou_by_class_has_a_row_a_method_and_leaves_out_what_is_not_there():
+    table = pd.DataFrame({"PiCIE": [50.0, 10.4, 7.0], "IIC": [math.nan, 20.0, 8.0]}, index=["sky", "car", "boat"])
     axis = diagrams.iou_by_class(table).axes[0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["sky", "car"]
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["PiCIE", "IIC"]
-    assert [text.get_text() for text in axis.texts] == ["50", "10", "20"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["PiCIE", "IIC"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["sky", "car", "boat"]
+    assert [text.get_text() for text in axis.texts] == ["50", "10", "7", "20", "8"]

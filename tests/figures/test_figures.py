@@ -288,6 +288,7 @@ def test_the_heat_map_holds_percentages_of_classes_and_clusters_stand_under_thei
     values = axis.collections[0].get_array().reshape(2, 4)
     assert values.tolist() == [[90, 10, 0, 0], [0, 75, 0, 25]]
     assert [text.get_text() for text in axis.texts] == ["90", "10", "0", "0", "0", "75", "0", "25"]
+    assert [frame.get_xy() for frame in axis.patches] == [(0, 0), (1, 1)]  # where a class meets its cluster
 
 
 def test_a_class_without_pixels_is_a_row_of_zeros():
