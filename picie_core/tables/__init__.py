@@ -227,6 +227,12 @@ def shown(table: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
     return table.drop(columns=provenance.COLUMN, errors="ignore").round(digits)
 
 
+def by_epoch(record: pd.DataFrame) -> pd.DataFrame:
+    """A record of epochs, whose column `epoch` counts from 0, for people: each row by its epoch's number from 1 on, as
+    figures count."""
+    return record.assign(epoch=record["epoch"] + 1).set_index("epoch")
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """`over_seeds` for people: accuracy and mIoU as "mean ± sd [95 % interval]", one decimal; seconds whole; of the
     settings, those in which the rows differ, if any."""

@@ -8,8 +8,10 @@ lie where one more seed would.
 import math
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from picie_core import places, records
 from picie_core.errors import WorkbookError
@@ -22,6 +24,9 @@ LEVEL = 0.999
 
 FEWEST = 5
 """Seeds that a band is made of."""
+
+SCORES = ("accuracy", "mIoU")
+"""The numbers that none can be below 0 of, whatever the spread over seeds makes of them."""
 
 COLUMNS = ["digest", "dataset", "method", "number", "low", "high", "mean", "sd", "seeds"]
 
@@ -77,18 +82,17 @@ def held(runs: Collection[Run], known: pd.DataFrame | None = None) -> pd.DataFra
         known: of `measured`; None: the workbook's own (`file`), and none where that is not there.
 
     Returns:
-        Columns method, number, value, low, high, mean, seeds: a row for each number that has a band, of the runs in
-        their order.
+        Columns method, number, value, low (of a score at least 0), high, mean, seeds: a row for each number that has a
+        band, of the runs in their order.
 
     Raises:
         MovedError: a number lies outside its band.
     """
-    bands = _committed() if known is None else known
     rows, moved = [], []
     for run in runs:
         values = numbers(run)
-        for band in bands.loc[bands["digest"] == records.digest(run.settings), :].to_dict(orient="records"):
-            row = band | {"value": values.get(band["number"], math.nan)}
+        for band in _of(run, known):
+            row = band | {"value": values.get(band["number"], math.nan), "low": _least(band["number"], band["low"])}
             rows.append(row)
             if not row["low"] <= row["value"] <= row["high"]:
                 moved.append(
@@ -101,6 +105,40 @@ def held(runs: Collection[Run], known: pd.DataFrame | None = None) -> pd.DataFra
             "(`picie grid bands`, then `picie bands`), and say so in CHANGELOG.md under Results changed"
         )
     return pd.DataFrame(rows, columns=["method", "number", "value", "low", "high", "mean", "seeds"])
+
+
+def over_seeds(runs: Iterable[Run], score: str = "mIoU", known: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What the seeds that bands were measured on say of the configurations of some runs.
+
+    Args:
+        runs: of any configurations; those without a band are left out.
+        score: of `SCORES`.
+        known: as in `held`.
+
+    Returns:
+        A row a configuration, highest mean first: method, the score (its mean, percent), mean from and mean to (the
+        95 % interval of the mean), one run from and one run to (where one more seed lies with probability 0.95), seeds.
+    """
+    rows = []
+    for run in runs:
+        for band in _of(run, known):
+            if band["number"] == score:
+                mean, sd, n = band["mean"], band["sd"], band["seeds"]
+                spans = [stats.t.interval(0.95, n - 1, mean, sd * math.sqrt(part + 1 / n)) for part in (0, 1)]
+                ends = [_least(score, float(end)) for span in spans for end in span]
+                rows.append([band["method"], mean, *ends, n])
+    columns = ["method", score, "mean from", "mean to", "one run from", "one run to", "seeds"]
+    return pd.DataFrame(rows, columns=columns).sort_values(score, ascending=False, ignore_index=True)
+
+
+def _of(run: Run, known: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """The bands of a run's configuration, of all that are `known`."""
+    bands = _committed() if known is None else known
+    return bands.loc[bands["digest"] == records.digest(run.settings), :].to_dict(orient="records")
+
+
+def _least(number: str, low: float) -> float:
+    return max(0.0, low) if number in SCORES else low
 
 
 def _committed() -> pd.DataFrame:

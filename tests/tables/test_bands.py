@@ -66,6 +66,31 @@ def test_a_number_that_has_moved_is_named():
         assert part in advice
 
 
+def test_a_band_of_scores_begins_at_0_and_one_of_losses_where_it_does():
+    wide = [made(value, seed, losses=(value, value)) for seed, value in enumerate((1, 20, 1, 20, 1), start=1)]
+    known = bands.measured(wide)
+    assert (known["low"] < 0).all()
+    table = bands.held(wide[:1], known).set_index("number")
+    assert table["low"].tolist()[:2] == [0, 0]
+    assert (table["low"].tolist()[2:] == known["low"][2:]).all()
+    assert bands.over_seeds(wide[:1], known=known)["one run from"].tolist() == [0]
+
+
+def test_what_the_seeds_say_of_the_mean_and_of_one_more_run_by_hand():
+    others = [made(value + 50, seed, method="random") for seed, value in enumerate((1, 2, 3, 4, 5), start=1)]
+    known = bands.measured([*FIVE, *others])
+    table = bands.over_seeds([FIVE[0], made(9, method="rgb"), others[0]], "accuracy", known)
+    assert table["method"].tolist() == ["random partition", "PiCIE"]  # the highest first; of the third there is none
+    row = table.iloc[1]
+    sd, t = math.sqrt(10), 2.776  # of 4 degrees of freedom
+    assert (row["accuracy"], row["seeds"]) == (24, 5)
+    ends = [24 - t * sd / math.sqrt(5), 24 + t * sd / math.sqrt(5)]
+    assert row[["mean from", "mean to"]].tolist() == pytest.approx(ends, abs=0.01)
+    ends = [24 - t * sd * math.sqrt(1.2), 24 + t * sd * math.sqrt(1.2)]
+    assert row[["one run from", "one run to"]].tolist() == pytest.approx(ends, abs=0.01)
+    assert bands.over_seeds([made(1, method="rgb")], known=known).empty
+
+
 @pytest.mark.parametrize(
     "run", [made(math.nan), made(None, losses=(9.0, 2.2)), made(24)], ids=["nan", "none", "no loss"]
 )

@@ -198,6 +198,13 @@ def test_shown_tables_do_not_name_their_runs():
     assert tables.shown(table[["mIoU"]]).to_dict("list") == {"mIoU": [13.84]}
 
 
+def test_epochs_are_counted_from_1_for_people_and_the_record_stays():
+    record = pd.DataFrame({"epoch": [0, 1], "loss": [3.0, 2.0]})
+    assert tables.by_epoch(record)["loss"].to_dict() == {1: 3.0, 2: 2.0}
+    assert tables.by_epoch(record).index.name == "epoch"
+    assert record["epoch"].tolist() == [0, 1]
+
+
 def test_the_last_epoch_beside_the_best_of_every_run(tiny_run):
     table = tables.last_and_best([tiny_run, tiny_run])
     assert table[["dataset", "method", "seed", "prototypes"]].to_numpy().tolist() == [
