@@ -130,28 +130,36 @@ def by_epoch(lines: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def strengths(table: pd.DataFrame, trained: Mapping[str, tuple[float, float]]) -> Figure:
-    """Accuracy and mIoU against the strength of each transform of the test images, a small axis for each.
+    """Agreement, accuracy and mIoU against the strength of each transform of the test images, a small axis for each.
 
     Args:
         table: of `robustness.curves`.
         trained: transform -> the range that training draws from, shaded.
     """
     names = list(dict.fromkeys(table["transform"].tolist()))
+    lines = {
+        "agreement": {"color": "black", "linewidth": 2.5, "label": "agreement: pixels that keep their cluster"},
+        "accuracy": {"color": "tab:green", "label": "accuracy"},
+        "mIoU": {"color": OURS, "label": "mIoU"},
+    }
     rows = math.ceil(len(names) / 3)
-    figure, axes = plt.subplots(rows, 3, figsize=(8.4, 2.5 * rows), sharey=True, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        rows, 3, figsize=(8.4, 2.5 * rows + 0.3), sharey=True, squeeze=False, layout="constrained"
+    )
     for axis in axes.flat[len(names) :]:
         axis.remove()
     for axis, name in zip(axes.flat, names, strict=False):
         mine = table.loc[table["transform"] == name]
         if name in trained:
             axis.axvspan(*trained[name], facecolor="0.88", edgecolor="none", label="drawn in training")
-        for score, color in (("accuracy", "tab:green"), ("mIoU", OURS)):
-            axis.plot(mine["strength"].to_numpy(), mine[score].to_numpy(), "o-", color=color, markersize=3, label=score)
-        axis.set(xlabel=UNITS.get(name, name), ylim=(0, None))
+        for column, style in lines.items():
+            axis.plot(mine["strength"].to_numpy(), mine[column].to_numpy(), "o-", markersize=3, **style)
+        axis.set(xlabel=UNITS.get(name, name), ylim=(0, 103))
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("percent")
-    axes[0, 0].legend(fontsize=7, loc="lower right")
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     return figure
 
 

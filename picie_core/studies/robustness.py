@@ -19,12 +19,10 @@ from picie_core.datasets import Prepared
 from picie_core.methods import Method
 from picie_core.metrics import seeds
 from picie_core.settings import Settings
-from picie_core.tables import published
+from picie_core.studies import supplement
 from picie_core.views import geometry, photometry
 from picie_core.views.geometry import Geometry
 from picie_core.views.photometry import Photometry
-
-TABLE = "picie_supp_table2_tta"
 
 FLAGS: Mapping[str, tuple[str, ...]] = {
     "brightness": ("brightness",), "contrast": ("contrast",), "saturation": ("saturation",), "hue": ("hue",),
@@ -130,18 +128,38 @@ def confusion(
 
 
 def agreement(
-    method: Method, data: Prepared, transform: Callable[[np.ndarray], Transform], device: torch.device, batch_size: int
-) -> float:
-    """How many pixels of a transformed split keep their cluster, in percent: where the clusters of the transformed
-    image equal the clusters of the image, moved along. It needs no labels. For the arguments of `predictions`."""
-    plain = predictions(method, data, lambda indices: neutral(len(indices)), device, batch_size)
+    method: Method,
+    data: Prepared,
+    transform: Callable[[np.ndarray], Transform],
+    device: torch.device,
+    batch_size: int,
+    plain: Sequence[np.ndarray] | None = None,
+) -> np.ndarray:
+    """How many pixels of each transformed image keep their cluster, in percent, (N,): where the clusters of the
+    transformed image equal the clusters of the image, moved along. It needs no labels.
+
+    Args:
+        method, data, transform, device, batch_size: of `predictions`.
+        plain: the clusters of the images as they are, a batch each; None: they are predicted here.
+    """
+    still = plain or _plain(method, data, device, batch_size)
+    changes = predictions(method, data, transform, device, batch_size)
     same = [
-        changed.labels(before.astype(np.int32)) == clusters
-        for (_, _, before), (_, changed, clusters) in zip(
-            plain, predictions(method, data, transform, device, batch_size), strict=True
-        )
+        np.mean(changed.labels(before) == clusters, axis=(1, 2))
+        for before, (_, changed, clusters) in zip(still, changes, strict=True)
     ]
-    return 100 * float(np.mean(np.concatenate(same)))
+    return 100 * np.concatenate(same)
+
+
+def _plain(method: Method, data: Prepared, device: torch.device, batch_size: int) -> list[np.ndarray]:
+    still = predictions(method, data, lambda indices: neutral(len(indices)), device, batch_size)
+    return [clusters.astype(np.int16) for _, _, clusters in still]
+
+
+def typical(shares: np.ndarray, count: int) -> np.ndarray:
+    """Which images stand for all: of as many equal groups by their share, (N,), the middle one each, lowest first."""
+    places = (np.arange(count) + 0.5) / count * len(shares)
+    return np.argsort(shares, kind="stable")[places.astype(int)]
 
 
 def table(
@@ -160,7 +178,7 @@ def table(
         draw, and runs (see `provenance`).
     """
     found = []
-    for flags, paper in published_rows().items():
+    for flags, paper in supplement.published_rows().items():
         once = not flags
         scores = [
             _score(method, confusion(method, data, lambda i, n=n, f=flags: draw(settings, n, i, f), device, batch_size))
@@ -171,7 +189,8 @@ def table(
             line[name] = np.mean(values)
             line[f"{name} sd"] = np.std(values, ddof=1) if len(values) > 1 else np.nan
             line[f"{name}, paper"] = paper[name]
-        line["agreement"] = agreement(method, data, lambda i, f=flags: draw(settings, 0, i, f), device, batch_size)
+        kept = agreement(method, data, lambda i, f=flags: draw(settings, 0, i, f), device, batch_size)
+        line["agreement"] = kept.mean()
         found.append(line)
     return pd.DataFrame(found).assign(runs=_behind(settings))
 
@@ -206,7 +225,7 @@ def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def curves(
     method: Method, data: Prepared, settings: Settings, device: torch.device, batch_size: int = 16
 ) -> pd.DataFrame:
-    """The score against the strength of each transform of `STRENGTHS`, the same strength for every image.
+    """Score and agreement against the strength of each transform of `STRENGTHS`, the same strength for every image.
 
     Crops lie at a place of their own in each image, drawn as in training.
 
@@ -214,9 +233,9 @@ def curves(
         method, data, settings, device, batch_size: see `table`.
 
     Returns:
-        Columns transform, strength, accuracy, mIoU (percent), runs (see `provenance`).
+        Columns transform, strength, accuracy, mIoU (percent), runs (see `provenance`), agreement (percent).
     """
-    found = []
+    found, plain = [], _plain(method, data, device, batch_size)
     for name, strengths in STRENGTHS.items():
         for strength in strengths:
 
@@ -228,24 +247,9 @@ def curves(
                 return replace(drawn, photometry=replace(drawn.photometry, **{name: value}))
 
             scores = _score(method, confusion(method, data, constant, device, batch_size))
-            found.append((name, strength, scores.accuracy, scores.mean_iou))
-    return pd.DataFrame(found, columns=["transform", "strength", "accuracy", "mIoU"]).assign(runs=_behind(settings))
-
-
-def published_rows() -> dict[tuple[str, ...], dict[str, float]]:
-    """The supplement's Table 2: flags -> metric -> percent, in its order."""
-    rows: dict[tuple[str, ...], dict[str, float]] = {}
-    columns = ["setting", "metric", "value"]
-    for setting, metric, value in published.read(TABLE)[columns].itertuples(index=False):
-        flags = tuple(part.partition("=")[0] for part in setting.split("; ") if part.endswith("=1"))
-        rows.setdefault(flags, {})[metric] = value
-    return rows
-
-
-def repeated(rows: Mapping[tuple[str, ...], Mapping[str, float]]) -> list[tuple[str, str]]:
-    """Pairs of published rows with the same numbers to the last digit, in words."""
-    named = [(", ".join(flags) or "none", dict(values)) for flags, values in rows.items()]
-    return [(a, b) for i, (a, first) in enumerate(named) for b, second in named[i + 1 :] if first == second]
+            kept = agreement(method, data, constant, device, batch_size, plain).mean()
+            found.append((name, strength, scores.accuracy, scores.mean_iou, _behind(settings), kept))
+    return pd.DataFrame(found, columns=["transform", "strength", "accuracy", "mIoU", provenance.COLUMN, "agreement"])
 
 
 def _score(method: Method, matrix: np.ndarray) -> metrics.Scores:

@@ -86,16 +86,21 @@ def test_a_curve_draws_seeds_their_mean_and_the_paper():
     assert axis.get_xlabel() == "k"
 
 
-def test_strengths_have_an_axis_each_with_the_trained_range():
+def test_strengths_have_an_axis_each_with_the_trained_range_and_agreement_is_boldest():
     table = pd.DataFrame(
-        [("hue", -0.5, 10.0, 5.0), ("hue", 0.5, 12.0, 6.0), ("side", 0.5, 8.0, 4.0)],
-        columns=["transform", "strength", "accuracy", "mIoU"],
+        [("hue", -0.5, 10.0, 5.0, 90.0), ("hue", 0.5, 12.0, 6.0, 80.0), ("side", 0.5, 8.0, 4.0, 70.0)],
+        columns=["transform", "strength", "accuracy", "mIoU", "agreement"],
     )
-    axes = charts.strengths(table, {"hue": (-0.1, 0.1)}).axes
+    figure = charts.strengths(table, {"hue": (-0.1, 0.1)})
+    axes = figure.axes
     assert [axis.get_xlabel() for axis in axes] == ["hue (turns)", "side of the crop (share of the image's)"]
-    assert [line.get_ydata().tolist() for line in axes[0].lines] == [[10, 12], [5, 6]]
+    assert [line.get_ydata().tolist() for line in axes[0].lines] == [[90, 80], [10, 12], [5, 6]]
+    bold, *others = [line.get_linewidth() for line in axes[0].lines]
+    assert bold > max(others)
     assert len(axes[0].patches) == 1
     assert not axes[1].patches
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["drawn in training", "agreement: pixels that keep their cluster", "accuracy", "mIoU"]
 
 
 def test_by_epoch_has_a_line_a_run_and_dashes_the_normalised_ones():

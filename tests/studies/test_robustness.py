@@ -9,7 +9,7 @@ import torch
 from tiny_runs import tiny
 
 from picie_core import evaluation, metrics, records, training
-from picie_core.studies import robustness
+from picie_core.studies import robustness, supplement
 from picie_core.studies.robustness import FLAGS, STRENGTHS, Transform, draw, neutral
 from picie_core.views import geometry, photometry
 
@@ -48,16 +48,12 @@ def test_crops_are_rounded_as_the_run_rounds_them(tmp_path):
 
 
 def test_the_flags_are_the_published_columns_and_together_all_parameters():
-    rows = robustness.published_rows()
+    rows = supplement.published_rows()
     assert {flag for flags in rows for flag in flags} == set(FLAGS)
     assert sorted(name for names in FLAGS.values() for name in names) == sorted(parameters(neutral(1)))
     assert len(rows) == 12
     assert rows[()] == {"accuracy": 48.09, "mIoU": 13.84}
     assert rows["hflip", "random_crop"] == {"accuracy": 47.60, "mIoU": 13.76}
-
-
-def test_the_rows_that_the_paper_prints_twice_are_found():
-    assert robustness.repeated(robustness.published_rows()) == [("contrast", "random_crop")]
 
 
 def test_nothing_turned_on_is_the_runs_own_score(scored):
@@ -127,13 +123,25 @@ def test_agreement_is_of_clusters_that_stay_or_move_along(scored):
 
     def share(method, photometry=still.photometry, geometry=still.geometry):
         whole = Transform(photometry, geometry)
-        return robustness.agreement(method, data, lambda _: whole, device, len(data))
+        found = robustness.agreement(method, data, lambda _: whole, device, len(data))
+        assert found.shape == (len(data),)
+        return found.mean()
 
     assert share(Sees()) == share(Stands()) == 100
     assert share(Sees(), geometry=flipped) > 99
     assert share(Stands(), geometry=flipped) == 0
     assert share(Stands(), photometry=dark) == 100
     assert share(Sees(), photometry=dark) < 90
+    half = replace(still.geometry, flip=np.arange(len(data)) % 2 == 0)
+    each = robustness.agreement(Stands(), data, lambda _: Transform(still.photometry, half), device, len(data))
+    assert each.tolist() == [0, 100] * (len(data) // 2)  # image by image
+
+
+def test_the_images_that_stand_for_all_are_the_middle_ones_of_equal_groups():
+    shares = np.array([70.0, 10, 20, 30, 40, 50, 60, 0])
+    assert shares[robustness.typical(shares, 4)].tolist() == [10, 30, 50, 70]
+    assert shares[robustness.typical(shares, 1)].tolist() == [40]
+    assert robustness.typical(shares[:2], 4).tolist() == [1, 1, 0, 0]  # of fewer images some stand twice
 
 
 def test_the_table_has_the_papers_rows_with_mean_and_spread(scored):
@@ -166,7 +174,13 @@ def test_the_curves_pass_through_the_score_where_nothing_is_changed(scored):
     for name, nothing in (("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 0), ("sigma", 0), ("side", 1)):
         row = found[(found["transform"] == name) & (found["strength"] == nothing)]
         assert row[["accuracy", "mIoU"]].to_numpy().tolist() == [[score.accuracy, score.mean_iou]], name
+        assert row["agreement"].item() == 100, name
     assert found["mIoU"].nunique() > 6
+    still = neutral(len(data))
+    dark = Transform(replace(still.photometry, brightness=np.full(len(data), 0.2)), still.geometry)
+    kept = robustness.agreement(method, data, lambda _: dark, device, len(data))
+    assert found["agreement"].iloc[0] == pytest.approx(kept.mean())  # of brightness 0.2
+    assert kept.min() < kept.mean() < 99
     assert set(found["runs"]) == {f"{records.digest(settings)}:{settings.seed}"}
 
 
