@@ -26,7 +26,7 @@ def classifiers(traces: Mapping[str, Trace], k: int) -> Figure:
         traces: of the same data and epochs, by the classifier's name.
         k: clusters; a guess costs log k.
     """
-    figure, (loss, fit, changed) = plt.subplots(1, 3, figsize=(11, 3), layout="constrained", width_ratios=[2, 1.4, 1])
+    figure, (loss, fit, changed) = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained", width_ratios=[2, 1.4, 1])
     for number, (name, trace) in enumerate(traces.items()):
         color, table = f"C{number}", trace.epochs
         loss.plot(trace.steps["step"] + 1, trace.steps["loss"], color=color, label=name)
@@ -38,51 +38,70 @@ def classifiers(traces: Mapping[str, Trace], k: int) -> Figure:
     starts = first["step"].to_numpy()[np.diff(first["epoch"], prepend=-1) > 0]
     for start in starts:
         loss.axvline(start + 0.5, color="lightgrey", linewidth=1, zorder=0)
-    loss.axhline(math.log(k), color="grey", linestyle="--", linewidth=1, label=f"a guess, log {k}")
+    guess = f"a guess: loss log {k} (left), {100 / k:.0f} % as labelled (middle)"
+    loss.axhline(math.log(k), color="grey", linestyle="--", linewidth=1, label=guess)
     loss.set(xlabel="step (grey: an epoch begins)", ylabel="training loss")
-    loss.legend(fontsize=7, frameon=False)
     fit.axhline(100 / k, color="grey", linestyle="--", linewidth=1)
     fit.set(xlabel="epoch, from start to end", ylabel="pixels classified as labelled (%)", ylim=(0, 100))
     changed.set(xlabel="epoch", ylabel="pseudo-labels that changed (%)", ylim=(0, 100))
     for axis in (fit, changed):
         axis.set_xticks(range(1, len(starts) + 1))
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     sns.despine(figure)
     return figure
 
 
 def joint_distributions(joints: Mapping[str, np.ndarray]) -> Figure:
-    """Joint distributions P of the clusters of two pictures at no displacement, and the information by displacement.
+    """Joint distributions P of the clusters of two pictures at no displacement, with their information.
 
     Args:
         joints: (2T + 1, 2T + 1, K, K) of `mutual_information.joint`, by when. The clusters stand in all in the order of
-            their sizes in the last, whose information at every displacement is drawn at the right: of P, which the loss
-            takes and which is made symmetric, and of the pairs as they are.
+            their sizes in the last.
     """
-    named = {name: torch.from_numpy(joint) for name, joint in joints.items()}
-    last = list(named.values())[-1]
-    t, k = last.shape[0] // 2, last.shape[-1]
-    order = mutual_information.distribution(last[t, t]).sum(dim=0).argsort(descending=True)
-    figure, axes = plt.subplots(1, len(named) + 2, figsize=(3 * (len(named) + 2), 3), layout="constrained")
-    highest = max(float(mutual_information.distribution(joint[t, t]).max()) for joint in named.values())
-    for axis, (name, joint) in zip(axes, named.items(), strict=False):
-        shown = mutual_information.distribution(joint[t, t])[order][:, order]
-        picture = axis.imshow(100 * shown.numpy(), cmap="rocket_r", vmin=0, vmax=100 * highest)
-        nats = float(mutual_information.information(mutual_information.distribution(joint[t, t]), 1.0))
-        axis.set(title=f"{name}: I = {nats:.2f} of {math.log(k):.2f} nats", xlabel="cluster, second picture")
-        axis.title.set_fontsize(9)
-    for axis in axes[:-2]:
-        axis.set(xticks=range(0, k, max(k // 6, 1)), yticks=range(0, k, max(k // 6, 1)))
-    axes[0].set_ylabel("cluster, first picture")
-    figure.colorbar(picture, ax=axes[-3], label="% of the pixels", shrink=0.7)
-    kinds = {"as the loss has it": mutual_information.distribution, "of the pairs": mutual_information.shares}
-    found = {name: mutual_information.information(kind(last), 1.0).numpy() for name, kind in kinds.items()}
-    limits = {"vmin": 0, "vmax": max(values.max() for values in found.values())}
-    for axis, (name, values) in zip(axes[-2:], found.items(), strict=True):
-        picture = axis.imshow(values, cmap="viridis", extent=(-t - 0.5, t + 0.5, t + 0.5, -t - 0.5), **limits)
-        axis.set_title(f"I by displacement, {name}", fontsize=9)
-        axis.set(xlabel="cells to the right", ylabel="cells down")
-    figure.colorbar(picture, ax=axes[-1], label="nats", shrink=0.7)
+    shown = {name: mutual_information.distribution(_center(joint)) for name, joint in joints.items()}
+    last = list(shown.values())[-1]
+    k, order = len(last), last.sum(dim=0).argsort(descending=True)
+    figure, axes = plt.subplots(
+        1, len(shown), figsize=(3.1 * len(shown) + 0.8, 3.1), squeeze=False, layout="constrained"
+    )
+    highest = max(float(joint.max()) for joint in shown.values())
+    for axis, (name, joint) in zip(axes[0], shown.items(), strict=True):
+        picture = axis.imshow(100 * joint[order][:, order].numpy(), cmap="rocket_r", vmin=0, vmax=100 * highest)
+        nats = float(mutual_information.information(joint, 1.0))
+        axis.set_title(f"{name}: {nats:.2f} of {math.log(k):.2f} nats", fontsize=10)
+        ticks = range(0, k, max(k // 6, 1))
+        axis.set(xlabel="cluster, second picture", xticks=ticks, yticks=ticks)
+    axes[0, 0].set_ylabel("cluster, first picture")
+    figure.colorbar(picture, ax=axes[0, -1], label="% of the pixels", shrink=0.8)
     return figure
+
+
+def displacements(joint: np.ndarray) -> Figure:
+    """How much a pixel's cluster in one picture says of that of a displaced pixel in the other, by displacement.
+
+    Args:
+        joint: (2T + 1, 2T + 1, K, K) of `mutual_information.joint`. Its information is drawn of the pairs as they are,
+            and made symmetric, as the loss takes them.
+    """
+    t, pairs = joint.shape[0] // 2, torch.from_numpy(joint)
+    kinds = {
+        "pairs as they are": mutual_information.shares,
+        "made symmetric (the loss)": mutual_information.distribution,
+    }
+    found = {name: mutual_information.information(kind(pairs), 1.0).numpy() for name, kind in kinds.items()}
+    limits = {"vmin": 0, "vmax": max(values.max() for values in found.values())}
+    figure, axes = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
+    for axis, (name, values) in zip(axes, found.items(), strict=True):
+        picture = axis.imshow(values, cmap="viridis", extent=(-t - 0.5, t + 0.5, t + 0.5, -t - 0.5), **limits)
+        axis.set_title(name, fontsize=10)
+        axis.set(xlabel="cells to the right", ylabel="cells down")
+    figure.colorbar(picture, ax=axes, label="mutual information (nats)", shrink=0.8)
+    return figure
+
+
+def _center(joint: np.ndarray) -> torch.Tensor:
+    """Of (2T + 1, 2T + 1, K, K) the joint distribution at no displacement, (K, K)."""
+    return torch.from_numpy(joint[joint.shape[0] // 2, joint.shape[1] // 2])
 
 
 def random_blocks(blocks: np.ndarray, marks: Mapping[str, Scores]) -> Figure:

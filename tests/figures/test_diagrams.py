@@ -37,14 +37,16 @@ def lines(axis):
 def test_classifiers_side_by_side():
     one = trace(2.0, 1.9, 1.8, 2.0, 1.5, 1.0, before=[10, 20], after=[30, 40], changed=[math.nan, 60.0])
     two = trace(1.0, 0.9, 0.8, 0.7, 0.6, 0.5, before=[90, 80], after=[70, 60], changed=[math.nan, 50.0])
-    loss, fit, changed = diagrams.classifiers({"reset": one, "frozen": two}, k=12).axes
+    figure = diagrams.classifiers({"reset": one, "frozen": two}, k=12)
+    loss, fit, changed = figure.axes
     assert lines(loss)[:2] == [
         ([1, 2, 3, 4, 5, 6], [2, 1.9, 1.8, 2, 1.5, 1]),
         ([1, 2, 3, 4, 5, 6], [1, 0.9, 0.8, 0.7, 0.6, 0.5]),
     ]
     assert [x for x, _ in lines(loss)[2:4]] == [[0.5, 0.5], [3.5, 3.5]]  # before each epoch's first step
     assert lines(loss)[4][1] == [math.log(12)] * 2
-    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["reset", "frozen", "a guess, log 12"]
+    guess = "a guess: loss log 12 (left), 8 % as labelled (middle)"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["reset", "frozen", guess]
     assert lines(fit)[:4] == [
         ([0.7, 1.3], [10, 30]), ([1.7, 2.3], [20, 40]), ([0.7, 1.3], [90, 70]), ([1.7, 2.3], [80, 60]),
     ]  # fmt: skip
@@ -52,31 +54,37 @@ def test_classifiers_side_by_side():
     assert [(x[1], y[1]) for x, y in lines(changed)] == [(2, 60), (2, 50)]
 
 
+JOINTS = np.zeros((2, 3, 3, 3, 3))
+JOINTS[0, 1, 1] = np.array([[4, 1, 1], [1, 2, 1], [1, 1, 1]])
+JOINTS[1] = np.diag([2.0, 1.0, 5.0])
+JOINTS[1, 0, 2] = 1.0  # one row up, one column to the right: no information
+JOINTS[1, 2, 2] = [[0, 4, 0], [0, 0, 0], [0, 0, 0]]  # below it always the same: none either
+ENTROPY = -sum(p * math.log(p) for p in (5 / 8, 2 / 8, 1 / 8))
+
+
 def test_joint_distributions_stand_in_the_order_of_the_last_ones_sizes():
-    joints = np.zeros((2, 3, 3, 3, 3))
-    joints[0, 1, 1] = np.array([[4, 1, 1], [1, 2, 1], [1, 1, 1]])
-    joints[1] = np.diag([2.0, 1.0, 5.0])
-    joints[1, 0, 2] = 1.0  # one row up, one column to the right: no information
-    joints[1, 2, 2] = [[0, 4, 0], [0, 0, 0], [0, 0, 0]]  # below it always the same: none either
-    figure = diagrams.joint_distributions({"before": joints[0], "end": joints[1]})
-    before, end, around, pairs = (axis.images[0].get_array() for axis in figure.axes[:4])
+    figure = diagrams.joint_distributions({"before": JOINTS[0], "end": JOINTS[1]})
+    before, end = (axis.images[0].get_array() for axis in figure.axes[:2])
     order = [2, 0, 1]
-    expected = mutual_information.distribution(torch.from_numpy(joints[0, 1, 1])).numpy()
+    expected = mutual_information.distribution(torch.from_numpy(JOINTS[0, 1, 1])).numpy()
     np.testing.assert_allclose(before, 100 * expected[np.ix_(order, order)])
     np.testing.assert_allclose(end, 100 * np.diag([5, 2, 1]) / 8)
-    entropy = -sum(p * math.log(p) for p in (5 / 8, 2 / 8, 1 / 8))
-    assert around[1, 1] == pytest.approx(entropy)
-    assert around[0, 2] == pytest.approx(0, abs=1e-9)
-    assert (around[2, 2], pairs[2, 2]) == (pytest.approx(math.log(2)), pytest.approx(0, abs=1e-9))
-    assert pairs[1, 1] == pytest.approx(entropy)
     # 13 pairs, 4 1 1 / 1 2 1 / 1 1 1: how many in a cell, in its row, in its column
     cells = [(4, 6, 6), (2, 4, 4), (1, 3, 3), *2 * [(1, 6, 4), (1, 6, 3), (1, 4, 3)]]
     information = sum(n / 13 * math.log(13 * n / (a * b)) for n, a, b in cells)
-    assert [axis.get_title() for axis in figure.axes[:4]] == [
-        f"before: I = {information:.2f} of 1.10 nats", f"end: I = {entropy:.2f} of 1.10 nats",
-        "I by displacement, as the loss has it", "I by displacement, of the pairs",
+    assert [axis.get_title() for axis in figure.axes[:2]] == [
+        f"before: {information:.2f} of 1.10 nats", f"end: {ENTROPY:.2f} of 1.10 nats",
     ]  # fmt: skip
-    assert figure.axes[3].images[0].get_extent() == [-1.5, 1.5, 1.5, -1.5]  # negative displacements come first
+
+
+def test_information_by_displacement_of_the_pairs_and_made_symmetric():
+    figure = diagrams.displacements(JOINTS[1])
+    pairs, symmetric = (axis.images[0].get_array() for axis in figure.axes[:2])
+    assert pairs[1, 1] == symmetric[1, 1] == pytest.approx(ENTROPY)
+    assert symmetric[0, 2] == pytest.approx(0, abs=1e-9)
+    assert (symmetric[2, 2], pairs[2, 2]) == (pytest.approx(math.log(2)), pytest.approx(0, abs=1e-9))
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["pairs as they are", "made symmetric (the loss)"]
+    assert figure.axes[1].images[0].get_extent() == [-1.5, 1.5, 1.5, -1.5]  # negative displacements come first
 
 
 def test_random_blocks_are_counted_and_the_marks_are_where_their_scores_are():
