@@ -16,7 +16,7 @@ from picie_core.metrics import seeds
 
 OURS, PAPER = "tab:blue", "tab:orange"
 
-UNITS = {"hue": "hue (turns)", "sigma": "blur, sigma (pixels)", "side": "side of the crop (share of the image's)"}
+UNITS = {"hue": "hue (turns)", "sigma": "blur, sigma (pixels)", "side": "side of the crop (share)"}
 """What the strength of a transform of `robustness.STRENGTHS` is counted in; the others are factors."""
 
 

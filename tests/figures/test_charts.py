@@ -93,7 +93,7 @@ def test_strengths_have_an_axis_each_with_the_trained_range_and_agreement_is_bol
     )
     figure = charts.strengths(table, {"hue": (-0.1, 0.1)})
     axes = figure.axes
-    assert [axis.get_xlabel() for axis in axes] == ["hue (turns)", "side of the crop (share of the image's)"]
+    assert [axis.get_xlabel() for axis in axes] == ["hue (turns)", "side of the crop (share)"]
     assert [line.get_ydata().tolist() for line in axes[0].lines] == [[90, 80], [10, 12], [5, 6]]
     bold, *others = [line.get_linewidth() for line in axes[0].lines]
     assert bold > max(others)
