@@ -106,10 +106,19 @@ def class_shares(shares: pd.DataFrame) -> Figure:
     return figure
 
 
-def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figure:
-    """Loss, and where a run has them k-means inertia and validation mIoU over the epochs; the final score as a line."""
+def training_curves(progress: pd.DataFrame, final: float | None = None, scored: bool = True) -> Figure:
+    """Loss, and where a run has them k-means inertia and validation mIoU over the epochs; the final score as a line.
+
+    Args:
+        progress: of a run (`records.Run`).
+        final: the run's mIoU, percent.
+        scored: whether to show mIoU. That of an epoch's own prototypes says nothing where a run learns more clusters
+            than it is scored by (`training_clusters`): matched one to one, most of them are without a class.
+    """
     titles = {"loss": "training loss", "inertia": "k-means inertia", "mean_iou": "validation mIoU (%)"}
     found = {prefix: [name for name in progress if name.startswith(f"{prefix}_")] for prefix in ("inertia", "mean_iou")}
+    if not scored:
+        found["mean_iou"] = []
     columns = {"loss": ["loss"]} | {prefix: names for prefix, names in found.items() if names}
     width = 3.2 * len(columns)
     figure, axes = plt.subplots(1, len(columns), figsize=(width, 2.8), squeeze=False, layout="constrained")
@@ -119,7 +128,7 @@ def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figur
             label = None if name == prefix else _of_column(name.removeprefix(prefix + "_"))
             axis.plot(epochs, progress[name], marker="o", label=label)
         axis.set(xlabel="epoch", ylabel=titles[prefix])
-    if final is not None:
+    if final is not None and "mean_iou" in columns:
         axes[0, -1].axhline(final, color="grey", linestyle="--", linewidth=1, label="the run's score")
     for axis in axes[0]:
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -136,12 +145,16 @@ def _of_column(name: str) -> str:
 
 
 def cluster_sizes(progress: pd.DataFrame, column: str) -> Figure:
-    """Share of the pixels in each cluster, sorted, epoch by epoch: is anything collapsing?"""
+    """Share of the pixels in each cluster, sorted, epoch by epoch, from light to dark: is anything collapsing?"""
     figure, axis = plt.subplots(figsize=(5, 2.8), layout="constrained")
-    for epoch, sizes in zip(progress["epoch"], progress[column], strict=True):
+    shades = plt.get_cmap("Blues")(np.linspace(0.35, 1, len(progress)))
+    for epoch, sizes, shade in zip(progress["epoch"], progress[column], shades, strict=True):
         shares = 100 * np.sort(sizes)[::-1] / np.sum(sizes)
-        axis.plot(range(1, len(shares) + 1), shares, marker=".", label=f"epoch {epoch + 1}")
-    axis.set(xlabel="cluster, largest first", ylabel="share of pixels (%)")
+        axis.plot(range(1, len(shares) + 1), shares, marker=".", color=shade, label=f"epoch {epoch + 1}")
+    axis.axhline(
+        100 / len(progress[column].iloc[0]), color="grey", linestyle="--", linewidth=1, label="all of one size"
+    )
+    axis.set(xlabel="cluster, largest first", ylabel="share of pixels (%)", ylim=(0, None))
     axis.legend(fontsize=7, frameon=False)
     sns.despine(figure)
     return figure

@@ -270,11 +270,24 @@ def test_curves_are_of_what_a_run_has():
     assert [axis.get_ylabel() for axis in figures.training_curves(taught, 9.0).axes][1:] == ["validation mIoU (%)"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_without_scores_there_is_neither_mean_iou_nor_its_line():
+    loss, inertia = figures.training_curves(PROGRESS, final=13.5, scored=False).axes
+    assert [axis.get_ylabel() for axis in (loss, inertia)] == ["training loss", "k-means inertia"]
+    assert list(curves(inertia)) == ["view 1, K = 12", "view 2, K = 12"]
+
+
 def test_cluster_sizes_are_shares_from_the_largest_down():
     (axis,) = figures.cluster_sizes(PROGRESS, "cluster_sizes_1_3").axes
     assert {label: list(y) for label, y in curves(axis).items()} == {
-        "epoch 1": [50, 25, 25], "epoch 2": [100, 0, 0], "epoch 3": [50, 25, 25],
+        "epoch 1": [50, 25, 25], "epoch 2": [100, 0, 0], "epoch 3": [50, 25, 25], "all of one size": [100 / 3] * 2,
     }  # fmt: skip
+
+
+def test_later_epochs_are_darker():
+    (axis,) = figures.cluster_sizes(PROGRESS, "cluster_sizes_1_3").axes
+    light = [sum(to_rgb(line.get_color())) for line in axis.lines[:3]]
+    assert light[0] > light[1] > light[2]
 
 
 # -- confusion
