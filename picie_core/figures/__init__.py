@@ -106,19 +106,15 @@ def class_shares(shares: pd.DataFrame) -> Figure:
     return figure
 
 
-def training_curves(progress: pd.DataFrame, final: float | None = None, scored: bool = True) -> Figure:
-    """Loss, and where a run has them k-means inertia and validation mIoU over the epochs; the final score as a line.
+def training_curves(progress: pd.DataFrame, final: float | None = None) -> Figure:
+    """Loss, and where a run has them k-means inertia and validation mIoU over the epochs.
 
     Args:
         progress: of a run (`records.Run`).
-        final: the run's mIoU, percent.
-        scored: whether to show mIoU. That of an epoch's own prototypes says nothing where a run learns more clusters
-            than it is scored by (`training_clusters`): matched one to one, most of them are without a class.
+        final: the run's mIoU, percent, as a line beside that of the epochs, where these were scored.
     """
     titles = {"loss": "training loss", "inertia": "k-means inertia", "mean_iou": "validation mIoU (%)"}
     found = {prefix: [name for name in progress if name.startswith(f"{prefix}_")] for prefix in ("inertia", "mean_iou")}
-    if not scored:
-        found["mean_iou"] = []
     columns = {"loss": ["loss"]} | {prefix: names for prefix, names in found.items() if names}
     width = 3.2 * len(columns)
     figure, axes = plt.subplots(1, len(columns), figsize=(width, 2.8), squeeze=False, layout="constrained")

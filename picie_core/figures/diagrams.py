@@ -132,7 +132,9 @@ def iou_by_class(iou: pd.DataFrame) -> Figure:
             names of methods are long.)
     """
     turned = iou.T
-    figure, axis = plt.subplots(figsize=(0.75 * len(iou) + 2.6, 0.34 * len(turned) + 0.9), layout="constrained")
+    figure, axis = plt.subplots(
+        figsize=((0.75 if len(iou) <= 15 else 0.36) * len(iou) + 2.6, 0.34 * len(turned) + 0.9), layout="constrained"
+    )
     heatmaps.draw(turned, axis, "IoU (%)")
     axis.set(xlabel="", ylabel="")
     axis.tick_params(axis="x", rotation=0 if len(iou) <= 15 else 90)

@@ -1,6 +1,6 @@
-"""PiCIE's steps in pictures of scenes: where two clusterings agree, and what training makes of the features.
+"""PiCIE's steps in pictures: where two clusterings agree, and what training makes of the features.
 
-Each returns a figure that shows images: write it by `figures.save(shows=...)`.
+Figures of it show images: write them by `figures.save(shows=...)`.
 """
 
 from collections.abc import Mapping
@@ -48,28 +48,28 @@ def pseudo_labels(pictures: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndar
 
 
 @torch.no_grad()
-def embeddings(networks: Mapping[str, Method], data: Prepared, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """Unit features of images without transforms, of each network: name -> float32 (B, D, S/4, S/4).
+def embeddings(methods: Mapping[str, Method], data: Prepared, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Unit features of images without transforms, of each method: name -> float32 (B, D, S/4, S/4).
 
     Args:
-        networks: on one device, with unit features; in evaluation mode from here on.
+        methods: with unit features; in evaluation mode from here on.
         data: a prepared split at the runs' image size.
         numbers: (B,) of the images in the split.
     """
     found = {}
-    for name, network in networks.items():
-        device = next(network.parameters()).device
+    for name, method in methods.items():
+        device = next(method.parameters()).device
         images = torch.from_numpy(data.images[numbers]).to(device)
-        found[name] = network.eval().embedding(views.plain(images, images.shape[1])).float().cpu().numpy()
+        found[name] = method.eval().embedding(views.plain(images, images.shape[1])).float().cpu().numpy()
     return found
 
 
-def before_and_after(networks: Mapping[str, Method], run: Run, data: Prepared, count: int = 6) -> Figure:
-    """The same images through several networks, then a run's clusters in two colourings, and the ground truth.
+def before_and_after(methods: Mapping[str, Method], run: Run, data: Prepared, count: int = 6) -> Figure:
+    """The same images through several methods, then a run's clusters in two colourings, and the ground truth.
 
     Args:
-        networks: name -> method with unit features, such as an untrained one and the run's own; a row of features each
-            (`figures.main_directions`, of which each row has its own).
+        methods: name -> method with unit features, such as an untrained one and the run's own; a row of features each
+            (`figures.main_directions`, of which each row has its own). In evaluation mode from here on.
         run: whose clusters are shown, in colours of their own, and in those of the class that most of their pixels have
             (`palettes.of_run`; this row and the truth need labels).
         data: the validation split of the run.
@@ -77,7 +77,7 @@ def before_and_after(networks: Mapping[str, Method], run: Run, data: Prepared, c
     """
     chosen = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
     rows = {"image": list(data.images[chosen])}
-    for name, maps in embeddings(networks, data, chosen).items():
+    for name, maps in embeddings(methods, data, chosen).items():
         rows[f"features, {name}"] = list(figures.main_directions(maps))
     clusters = training.clusters_of(run, data, chosen)
     rows["clusters"] = list(figures.paint(clusters, palettes.of_clusters(run.settings.predicted_clusters)))

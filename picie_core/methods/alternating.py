@@ -58,6 +58,10 @@ class Alternating(Method):
         raw = self.network(views.plain(pictures, s.image_size))
         return network.embed(raw if v == 1 else views.warp(s, epoch, raw, batch.indices))
 
+    def clusters(self, name: str) -> int:
+        """`num_clusters` of `final`; of the sets that are learned as many as these have."""
+        return super().clusters(name) if name == "final" else self.sizes[0]
+
     def prototypes(self, v: int, k: int) -> Tensor:
         """mu of view `v`, (k, D)."""
         return self.get_buffer(f"prototypes_{v}_{k}")

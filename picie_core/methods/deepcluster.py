@@ -28,7 +28,7 @@ class DeepCluster(Alternating):
     """
 
     def __init__(self, settings: Settings, num_images: int) -> None:
-        super().__init__(settings, num_images, (1,), (settings.training_clusters or settings.num_clusters,))
+        super().__init__(settings, num_images, (1,), (settings.learned_clusters,))
         linear = settings.classifier == "parametric"
         self.own = "majority" if settings.training_clusters else "linear" if linear else "view1"
         if linear:  # a module of the method, for it predicts after the last epoch
@@ -53,7 +53,3 @@ class DeepCluster(Alternating):
         if self.final_prototypes is None:
             return found
         return {"final": scores(features, self.final_prototypes, self.settings.logit_rule)} | found
-
-    def clusters(self, name: str) -> int:
-        """`num_clusters`, or `training_clusters` for `majority`."""
-        return self.sizes[0] if name == self.own else self.settings.num_clusters

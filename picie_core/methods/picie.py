@@ -20,8 +20,8 @@ class Picie(Alternating):
     (eq. 10, 11, 14 with the release's scale). With `num_overclusters` it is PiCIE+H (section 4.1), four clusterings.
 
     Beyond the paper: with `training_clusters` each view is clustered into so many while the network learns, and into
-    `num_clusters` by the final clustering alone, whose prototypes are scored. (PiCIE+H learns both at a time.) What the
-    record says of an epoch's own prototypes is then a one-to-one matching that leaves most of them without a class.
+    `num_clusters` by the final clustering alone, whose prototypes are scored. (PiCIE+H learns both at a time.) Epochs
+    have no score then: one to one with the classes, most of their prototypes would be without any.
 
     Ablations are settings: `photometric`, `geometric`, `classifier`, `balance`, `clusterings`, `mse`,
     `num_overclusters`. With `clusterings = "one"` view 1's labels and prototypes serve view 2 as well: both feature
@@ -31,8 +31,7 @@ class Picie(Alternating):
     results_version = 2  # views are uint8 pictures
 
     def __init__(self, settings: Settings, num_images: int) -> None:
-        first = settings.training_clusters or settings.num_clusters
-        sizes = (first, settings.num_overclusters) if settings.num_overclusters else (first,)
+        sizes = (settings.learned_clusters, *([settings.num_overclusters] if settings.num_overclusters else []))
         super().__init__(settings, num_images, (1, 2) if settings.clusterings == "two" else (1,), sizes)
 
     def shares(self, epoch: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
@@ -74,12 +73,10 @@ class Picie(Alternating):
         return (total + terms["mse"]) / 2 if s.mse == "added" else total
 
     def logits(self, images: Tensor) -> Mapping[str, Tensor]:
-        """Scores under each view's K1 prototypes while training; under the fresh ones at the end."""
-        if self.final_prototypes is not None:
+        """Scores under each view's K1 prototypes while training, none with `training_clusters`; under the fresh ones
+        at the end."""
+        k = self.sizes[0]
+        if self.final_prototypes is not None or k != self.settings.num_clusters:
             return super().logits(images)
-        features, k = self.embedding(images), self.sizes[0]
+        features = self.embedding(images)
         return {f"view{v}": scores(features, self.prototypes(v, k), self.settings.logit_rule) for v in self.views}
-
-    def clusters(self, name: str) -> int:
-        """`num_clusters` of `final`, and as many as are learned of the views'."""
-        return super().clusters(name) if name == "final" else self.sizes[0]

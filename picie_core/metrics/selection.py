@@ -29,7 +29,8 @@ def last_and_best(progress: pd.DataFrame, metric: str = "mean_iou") -> pd.DataFr
     scored = [name for name in progress.columns if name.startswith(f"{metric}_")]
     if not scored:
         raise ValueError(
-            f"no epoch has a {metric}: the run's scored split has no labels, so none can be chosen: the last one counts"
+            f"no epoch has a {metric}: the run's scored split has no labels, or training_clusters made more clusters "
+            "than are scored. So none can be chosen: the last one counts"
         )
     rows = []
     for name in scored:

@@ -97,6 +97,11 @@ class Settings(Fields):
         return self.num_clusters + (self.method in OBJECTS)
 
     @property
+    def learned_clusters(self) -> int:
+        """How many PiCIE (beside its overclusters) and DeepCluster cluster into while they learn."""
+        return self.training_clusters or self.num_clusters
+
+    @property
     def own_epochs(self) -> int:
         """Of the run's own training, not of those it starts from."""
         if self.method == "comus":

@@ -13,11 +13,11 @@ def problems(s: Any) -> list[str]:
             f"base_size = {s.base_size} is smaller than image_size = {s.image_size}: a crop of it would only "
             "be an enlargement; give base_size >= image_size"
         )
-    learned = "training_clusters" if s.training_clusters else "num_clusters"
-    if 0 < s.num_overclusters <= getattr(s, learned):
+    if 0 < s.num_overclusters <= s.learned_clusters:
+        learned = "training_clusters" if s.training_clusters else "num_clusters"
         found.append(
-            f"num_overclusters = {s.num_overclusters}: overclustering needs more than {learned} = "
-            f"{getattr(s, learned)} (or 0 for none)"
+            f"num_overclusters = {s.num_overclusters}: overclustering needs more than {learned} = {s.learned_clusters} "
+            "(or 0 for none)"
         )
     if 0 < s.training_clusters <= s.num_clusters:
         found.append(f"training_clusters = {s.training_clusters}: give more than num_clusters = {s.num_clusters}, or 0")

@@ -233,7 +233,7 @@ def curves(
         method, data, settings, device, batch_size: see `table`.
 
     Returns:
-        Columns transform, strength, accuracy, mIoU (percent), runs (see `provenance`), agreement (percent).
+        Columns transform, strength, accuracy, mIoU, agreement (percent), runs (see `provenance`).
     """
     found, plain = [], _plain(method, data, device, batch_size)
     for name, strengths in STRENGTHS.items():
@@ -248,8 +248,8 @@ def curves(
 
             scores = _score(method, confusion(method, data, constant, device, batch_size))
             kept = agreement(method, data, constant, device, batch_size, plain).mean()
-            found.append((name, strength, scores.accuracy, scores.mean_iou, _behind(settings), kept))
-    return pd.DataFrame(found, columns=["transform", "strength", "accuracy", "mIoU", provenance.COLUMN, "agreement"])
+            found.append((name, strength, scores.accuracy, scores.mean_iou, kept, _behind(settings)))
+    return pd.DataFrame(found, columns=["transform", "strength", "accuracy", "mIoU", "agreement", provenance.COLUMN])
 
 
 def _score(method: Method, matrix: np.ndarray) -> metrics.Scores:

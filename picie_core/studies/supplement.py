@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-from picie_core.tables import published
+from picie_core.tables import excerpt, published
 
 TABLE = "picie_supp_table2_tta"
 
@@ -29,8 +29,12 @@ def repeated(rows: Mapping[tuple[str, ...], Mapping[str, float]]) -> list[tuple[
 def in_words(flags: Collection[str]) -> str:
     """What a row of flags is called in a notebook."""
     names = {"gaussian_blur": "blur", "hflip": "flip", "random_crop": "crop"}
-    several = {8: "all eight", 6: "all six of colour and blur"}  # no other row has more than two
-    return several.get(len(flags)) or " and ".join(names.get(flag, flag) for flag in flags) or "none"
+    every = {flag for row in published_rows() for flag in row}
+    if set(flags) == every:
+        return "all eight"
+    if set(flags) == every - {"hflip", "random_crop"}:
+        return "all six of colour and blur"
+    return " and ".join(names.get(flag, flag) for flag in flags) or "none"
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -44,9 +48,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         shown[f"{name}, paper"] = table[f"{name}, paper"]
     lost = table[["mIoU lost", "low", "high"]].itertuples(index=False)
     shown["mIoU lost"] = [_tenth(a) + ("" if np.isnan(b) else f" [{_tenth(b)}, {_tenth(c)}]") for a, b, c in lost]
-    shown["mIoU lost, paper"] = table["mIoU lost, paper"].round(2)
-    return shown.assign(**{"agreement (%)": table["agreement"].round(1)}).set_index("test images")
+    shown["mIoU lost, paper"] = [excerpt.rounded(value, 2) for value in table["mIoU lost, paper"]]
+    shown["agreement (%)"] = [excerpt.rounded(value, 1) for value in table["agreement"]]
+    return shown.set_index("test images")
 
 
 def _tenth(value: float) -> str:
-    return f"{round(value, 1) + 0.0:.1f}"  # and no -0.0
+    return f"{excerpt.rounded(value, 1):z.1f}"

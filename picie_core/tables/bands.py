@@ -92,7 +92,7 @@ def held(runs: Collection[Run], known: pd.DataFrame | None = None) -> pd.DataFra
     for run in runs:
         values = numbers(run)
         for band in _of(run, known):
-            row = band | {"value": values.get(band["number"], math.nan), "low": _least(band["number"], band["low"])}
+            row = band | {"value": values.get(band["number"], math.nan)}
             rows.append(row)
             if not row["low"] <= row["value"] <= row["high"]:
                 moved.append(
@@ -132,9 +132,10 @@ def over_seeds(runs: Iterable[Run], score: str = "mIoU", known: pd.DataFrame | N
 
 
 def _of(run: Run, known: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """The bands of a run's configuration, of all that are `known`."""
+    """The bands of a run's configuration, of all that are `known`; scores' begin at 0."""
     bands = _committed() if known is None else known
-    return bands.loc[bands["digest"] == records.digest(run.settings), :].to_dict(orient="records")
+    rows = bands.loc[bands["digest"] == records.digest(run.settings), :].to_dict(orient="records")
+    return [row | {"low": _least(row["number"], row["low"])} for row in rows]
 
 
 def _least(number: str, low: float) -> float:

@@ -271,8 +271,8 @@ def test_curves_are_of_what_a_run_has():
 
 
 @pytest.mark.filterwarnings("error")
-def test_without_scores_there_is_neither_mean_iou_nor_its_line():
-    loss, inertia = figures.training_curves(PROGRESS, final=13.5, scored=False).axes
+def test_without_scored_epochs_there_is_neither_mean_iou_nor_the_runs_line():
+    loss, inertia = figures.training_curves(PROGRESS.drop(columns="mean_iou_view1"), final=13.5).axes
     assert [axis.get_ylabel() for axis in (loss, inertia)] == ["training loss", "k-means inertia"]
     assert list(curves(inertia)) == ["view 1, K = 12", "view 2, K = 12"]
 

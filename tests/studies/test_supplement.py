@@ -27,5 +27,5 @@ def test_a_readable_table_has_rows_in_words_and_no_empty_columns():
     )  # fmt: skip
     assert supplement.readable(table).reset_index().to_numpy().tolist() == [
         ["none", "26.1", 48.09, "12.1", 13.84, "0.0", 0.0, 100.0],
-        ["flip and crop", "24.6 ± 0.9", 47.6, "11.8 ± 0.7", 13.76, "0.3 [-1.3, 1.8]", 0.08, 60.6],
+        ["flip and crop", "24.6 ± 1.0", 47.6, "11.8 ± 0.7", 13.76, "0.3 [-1.3, 1.8]", 0.08, 60.6],
     ]

@@ -16,6 +16,7 @@ from picie_core import evaluation, metrics, network, places, provenance, records
 from picie_core.clustering import ClusteringError
 from picie_core.datasets.problems import DataError
 from picie_core.methods import alternating, picie
+from picie_core.metrics import selection
 from picie_core.settings import Settings, SettingsError, recipes
 from picie_core.training import DivergedError, checkpoints, restore, run
 
@@ -490,9 +491,14 @@ def test_picie_may_learn_more_clusters_than_it_is_scored_by(tmp_path):
     assert learned.pop("final_prototypes").shape[0] == 5
     assert of_many.pop("final_prototypes").shape[0] == 9
     assert {name: w.tolist() for name, w in learned.items()} == {name: w.tolist() for name, w in of_many.items()}
-    shared = [name for name in many.progress if name.startswith(("loss_", "cluster_sizes", "accuracy_", "mean_iou_"))]
-    assert {"loss_within_9", "cluster_sizes_1_9", "accuracy_view1", "mean_iou_view2"} <= set(shared)
+    scored = {name for name in many.progress if name.startswith(("accuracy_", "mean_iou_"))}
+    assert scored
+    assert set(many.progress) - set(few.progress) == scored
+    shared = [name for name in few.progress if name.startswith(("loss", "inertia", "cluster_sizes"))]
+    assert {"loss_within_9", "cluster_sizes_1_9", "inertia_2_9"} <= set(shared)
     assert few.progress[shared].equals(many.progress[shared])
+    with pytest.raises(ValueError, match="training_clusters"):
+        selection.last_and_best(few.progress)
 
 
 @pytest.mark.parametrize(("clusters", "name", "k"), [(0, "linear", 5), (20, "majority", 20)])
