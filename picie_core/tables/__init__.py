@@ -32,8 +32,7 @@ NAMES = {
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "untrained-linear": {"method": "untrained", "classifier": "parametric"}, "untrained": {"method": "untrained"},
     "deepcluster": {"method": "deepcluster"}, "iic-res12": {"method": "iic", "trunk": "res12"},
-    "iic": {"method": "iic"}, "picie": {"method": "picie", "training_clusters": 0},
-    "picie+H": {"method": "picie", "training_clusters": 0, "num_overclusters": 100},
+    "iic": {"method": "iic"}, "picie": {"method": "picie"}, "picie+H": {"method": "picie", "num_overclusters": 100},
     "supervised": {"method": "supervised"}, "rgb": {"method": "rgb"}, "position": {"method": "position"},
     "random": {"method": "random"},
 }  # fmt: skip
