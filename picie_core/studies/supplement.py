@@ -47,7 +47,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         shown[name] = [_tenth(mean) + ("" if np.isnan(sd) else f" ± {_tenth(sd)}") for mean, sd in both]
         shown[f"{name}, paper"] = table[f"{name}, paper"]
     lost = table[["mIoU lost", "low", "high"]].itertuples(index=False)
-    shown["mIoU lost"] = [_tenth(a) + ("" if np.isnan(b) else f" [{_tenth(b)}, {_tenth(c)}]") for a, b, c in lost]
+    shown["mIoU lost"] = [excerpt.with_interval(*span) for span in lost]
     shown["mIoU lost, paper"] = [excerpt.rounded(value, 2) for value in table["mIoU lost, paper"]]
     shown["agreement (%)"] = [excerpt.rounded(value, 1) for value in table["agreement"]]
     return shown.set_index("test images")

@@ -31,7 +31,7 @@ def brief(table: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     if "difference" in found and {"low", "high"} <= set(table):
         spans = zip(*(table[name].astype(float).tolist() for name in ("difference", "low", "high")), strict=True)
         found = found.drop(columns=["low", "high"], errors="ignore")
-        found["difference"] = [_with_interval(*span, digits=digits) for span in spans]
+        found["difference"] = [with_interval(*span, digits=digits) for span in spans]
     for name in set(P_VALUES) & set(found):
         found[name] = [_p_value(value) for value in found[name].astype(float)]
     if "seeds" in found:
@@ -74,6 +74,15 @@ def rounded(value: float, digits: int) -> float:
     return float(Decimal(f"{value:.9f}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
 
 
+def with_interval(value: float, low: float, high: float, digits: int = 1) -> str:
+    """A number and its interval in words, "2.7 [0.1, 5.3]" (see `rounded`); without the interval where that is nan, and
+    the empty string where the number is."""
+    if math.isnan(value):
+        return ""
+    said = [f"{rounded(number, digits):z.{digits}f}" for number in (value, low, high)]
+    return said[0] if math.isnan(low) else f"{said[0]} [{said[1]}, {said[2]}]"
+
+
 def _ends(run: Iterable[tuple[int, int]]) -> tuple[int, int]:
     numbers = [number for _, number in run]
     return numbers[0], numbers[-1]
@@ -81,13 +90,6 @@ def _ends(run: Iterable[tuple[int, int]]) -> tuple[int, int]:
 
 def _filled(column: Any) -> Any:
     return column.notna() & (column.astype(str) != "")
-
-
-def _with_interval(difference: float, low: float, high: float, digits: int) -> str:
-    if math.isnan(difference):
-        return ""
-    said = [f"{rounded(value, digits):z.{digits}f}" for value in (difference, low, high)]
-    return said[0] if math.isnan(low) else f"{said[0]} [{said[1]}, {said[2]}]"
 
 
 def _p_value(p: float) -> str:
