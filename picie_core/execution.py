@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import os
 import re
 import tempfile
@@ -17,6 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from picie_core import files, places, suggestions
 from picie_core.errors import WorkbookError
 from picie_core.settings import Settings, SettingsError, parse
+
+log = logging.getLogger(__name__)
 
 START_SECONDS = 180
 """How long a kernel may take to start on a loaded machine."""
@@ -169,7 +172,8 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
         notebook: to execute; it is not changed.
         given: see `route`.
         output: the executed notebook's file, written whole and only on success.
-        quiet: no progress bar over cells.
+        quiet: no progress bar over cells. Else what the cells said on standard error, such as files of a data set that
+            are not looked at, is logged as warnings when they are through.
 
     Returns:
         `output`.
@@ -215,14 +219,27 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
         raise files.of_file(error, output) from error
     finally:
         attempt.unlink(missing_ok=True)
+    for line in () if quiet else _complaints(output):
+        log.warning("%s", line)
     return output
 
 
 def last_words(executed: Path) -> str:
     """The last text that an executed notebook has printed; empty if it has printed none."""
+    printed = _printed(executed, "stdout")
+    return printed[-1].strip() if printed else ""
+
+
+def _complaints(executed: Path) -> list[str]:
+    """The lines on standard error, each once, but for progress bars."""
+    lines = "\n".join(_printed(executed, "stderr")).split("\n")
+    return list(dict.fromkeys(line for line in lines if line.strip() and "\r" not in line))
+
+
+def _printed(executed: Path, stream: str) -> list[str]:
     cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", []) if output.get("name") == "stdout"]
-    return "".join(outputs[-1]["text"]).strip() if outputs else ""
+    outputs = [output for cell in cells for output in cell.get("outputs", []) if output.get("name") == stream]
+    return ["".join(output["text"]) for output in outputs]
 
 
 def _verbatim(file: Path) -> str:

@@ -23,8 +23,10 @@ def of_clusters(n: int) -> np.ndarray:
 
 def of_run(run: Run) -> np.ndarray:
     """A colour for each cluster of a run, uint8 (K, 3): that of the class that it goes by (`records.shown_classes`; the
-    paper's pictures), and one of its own where it goes by none, or the run has no labels to be scored by."""
+    paper's pictures), and one of its own, the background's black, where it goes by none or nothing was scored."""
     palette = of_clusters(run.settings.predicted_clusters)
+    if (background := run.settings.background) is not None:
+        palette[background] = 0
     if run.confusion is None or run.classes is None:
         return palette
     classes = records.shown_classes(run.settings, run.confusion)

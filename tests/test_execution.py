@@ -269,6 +269,24 @@ def test_the_last_words_of_a_notebook_are_its_last_print(tmp_path):
     assert execution.last_words(path) == ""  # never executed
 
 
+WARNED = """\
+import logging, sys
+from tqdm import tqdm
+logging.getLogger("picie_core").warning("2 files not looked at")
+list(tqdm(range(3), file=sys.stderr))
+logging.getLogger("picie_core").warning("2 files not looked at")
+logging.getLogger("picie_core").warning("1 image left out")
+"""
+
+
+def test_what_a_notebook_warned_of_is_told_once_and_not_its_progress(tmp_path, caplog):
+    path = notebook(tmp_path / "notebooks" / "00_a.ipynb", WARNED)
+    run(path)
+    assert not caplog.messages  # quiet
+    execute(path, {}, tmp_path / "out" / "a.ipynb")
+    assert caplog.messages == ["2 files not looked at", "1 image left out"]
+
+
 REPORT = """\
 import json, os
 places = {name: value for name, value in os.environ.items() if name.startswith("PICIE_")}

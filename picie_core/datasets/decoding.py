@@ -20,6 +20,10 @@ except ModuleNotFoundError:  # conda-forge has its sister alone, which writes, t
 
 heif.register_heif_opener()
 
+Image.MAX_IMAGE_PIXELS = 2**28
+"""Phones make photographs of 200 million pixels, which Pillow by itself takes for an attack. Twice as many as here, 537
+million, which take 1.6 GB, it refuses."""
+
 # What Pillow's decoders raise on damaged files of one format or another.
 _DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, AttributeError,
@@ -91,6 +95,8 @@ def _opened(stream: BinaryIO) -> Image.Image:
         return Image.open(stream)
     except UnidentifiedImageError as error:
         raise Unusable("is not an image of a known format, or its header is damaged") from error
+    except Image.DecompressionBombError as error:
+        raise Unusable("has more than 537 million pixels, by its header: make it smaller") from error
     except _DAMAGED as error:
         raise Unusable(f"does not decode ({error})") from error
 

@@ -42,13 +42,13 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
         require(root / "images")
     table_file = root / "classes.csv"
     label_files = files_in(labels, LABEL_SUFFIXES, deep=True) if labels.is_dir() else []
-    beside = _images_beside(root) if images != root else 0
+    beside = [_images_beside(root, ("images", "labels"))] if images != root else []
     if any((images / name).is_dir() for name in ("train", "val")):
         require(images / split)
+        beside.append(_images_beside(images, ("train", "val", "labels")))
         images, labels = images / split, labels / split
-    files, unread = photographs(images)
-    if beside:
-        unread = f"images beside images/ not looked at: {beside} or more" + (f"; {unread}" if unread else "")
+    files, others = photographs(images)
+    unread = "; ".join(filter(None, [*beside, others]))
     if not labels.is_dir():
         _refuse_labels_beside_splits(root, split, files, label_files)
         return Listing([FileItem(relative(path, images), root, path) for path in files], False, None, unread=unread)
@@ -73,11 +73,13 @@ def list_split(root: Path, split: str, limit: int | None = None) -> Listing:
     return Listing(items, True, None, orphans, discover=found, label_files=label_files, unread=unread)
 
 
-def _images_beside(root: Path) -> int:
-    """How many images lie in a folder that has images/ and in its other folders, but for labels/; not further below."""
-    others = (path for path in root.iterdir() if path.is_dir() and path.name not in ("images", "labels"))
+def _images_beside(folder: Path, known: tuple[str, ...]) -> str:
+    """What to say of images in a folder and in those of its folders that are not `known`, not further below."""
+    others = (path for path in folder.iterdir() if path.is_dir() and path.name not in known)
     below = sum(len(files_in(path, IMAGE_SUFFIXES)) for path in others if not path.name.startswith("."))
-    return below + len(files_in(root, IMAGE_SUFFIXES))
+    count = below + len(files_in(folder, IMAGE_SUFFIXES))
+    there = " and ".join(f"{name}/" for name in known if name != "labels" and (folder / name).is_dir())
+    return f"images beside {there} not looked at: {count} or more" if count else ""
 
 
 def _refuse_labels_beside_splits(root: Path, split: str, images: Sequence[Path], labels: Sequence[Path]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -29,6 +30,9 @@ UNREAD_SUFFIXES = (
     ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 )  # fmt: skip
 """Photographs in formats that are not read, from the second line on cameras' raw ones: named where they are met."""
+
+ALBUM_MARK = b'<meta name="generator" content="picie segment">'
+"""What the `index.html` of a folder holds into which `picie segment` has written: no photographs lie there."""
 
 
 class Loaded(NamedTuple):
@@ -66,7 +70,7 @@ class FileItem:
     label: Path | None = None
 
     def stamp(self) -> list[str | int]:
-        """Name, size in bytes and time of change (ns) of the files.
+        """Name, size in bytes and time of change (ns) of the files, and which may not be read.
 
         Raises:
             Unusable: one of them is not there.
@@ -83,6 +87,8 @@ class FileItem:
                 reason = f"image without label: {self._tell(path)} is not there"
                 raise Unusable(reason, self._tell(self.image)) from None
             stamp += [path.name, status.st_size, status.st_mtime_ns]
+            if not os.access(path, os.R_OK):  # a change of rights, after which it is to be tried again, changes no time
+                stamp.append("may not be read")
         return stamp
 
     def load(self, size: int, frame: framing.Framing, table: ClassTable | None) -> Loaded:
@@ -191,13 +197,26 @@ def files_in(folder: Path, suffixes: tuple[str, ...], *, deep: bool = False) -> 
     """Files in a folder (`deep`: and below) that end in one of `suffixes`, in any case, in the order of their names.
 
     Names that begin with a dot are left out: systems put thumbnails and copies of attributes there. Links to
-    folders are followed. A warning names a folder that cannot be opened.
+    folders are followed; those into which `picie segment` has written are left out. A warning names a folder that
+    cannot be opened.
     """
-    found = [path for path in _entries(folder, deep) if path.suffix.lower() in suffixes and path.is_file()]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    found, passed_over = _files_in(folder, suffixes, deep)
+    for said in passed_over:
+        _log.warning("%s", said)
+    return found
 
 
-def _entries(folder: Path, deep: bool, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+def _files_in(folder: Path, suffixes: tuple[str, ...], deep: bool) -> tuple[list[Path], list[str]]:
+    """`files_in`, and a sentence about each folder that was passed over."""
+    passed_over: list[str] = []
+    entries = _entries(folder, deep, passed_over)
+    found = [path for path in entries if path.suffix.lower() in suffixes and path.is_file()]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix()), passed_over
+
+
+def _entries(
+    folder: Path, deep: bool, passed_over: list[str], above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[Path]:
     """What lies in a folder (`deep`: and below); `above`: device and number of the folders that it lies in itself."""
     try:
         (folder / "..").stat()  # asks for the right to enter, as each file in it will
@@ -207,19 +226,31 @@ def _entries(folder: Path, deep: bool, above: frozenset[tuple[int, int]] = froze
             raise
         return
     except OSError as error:
-        _log.warning("%s cannot be opened (%s): what is in it is left out", folder, error.strerror)
+        passed_over.append(f"{folder} cannot be opened ({error.strerror}): what is in it is left out")
         return
     here = (status.st_dev, status.st_ino)
     if here in above:  # a link back
         return
+    if deep and _is_album(folder):
+        passed_over.append(f"{folder} holds what `picie segment` has written: it is left out")
+        return
     for path in inside:
         yield path
         if deep and path.is_dir():
-            yield from _entries(path, deep, above | {here})
+            yield from _entries(path, deep, passed_over, above | {here})
+
+
+def _is_album(folder: Path) -> bool:
+    try:
+        with (folder / "index.html").open("rb") as stream:
+            return ALBUM_MARK in stream.read(1000)
+    except OSError:
+        return False
 
 
 class Photographs(NamedTuple):
-    """The images in a folder and below, and a sentence about those whose format is not read; empty: there is none."""
+    """The images in a folder and below, and what to say of others, in formats that are not read or in folders that were
+    passed over; empty: there are none."""
 
     files: list[Path]
     unread: str
@@ -227,7 +258,7 @@ class Photographs(NamedTuple):
 
 def photographs(folder: Path) -> Photographs:
     """The photographs in a folder and below, see `files_in`. A warning tells of those in several formats."""
-    found = files_in(folder, IMAGE_SUFFIXES + UNREAD_SUFFIXES, deep=True)
+    found, sentences = _files_in(folder, IMAGE_SUFFIXES + UNREAD_SUFFIXES, deep=True)
     read = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
     stems = Counter(path.with_suffix("") for path in read)
     if twins := [path for path in read if stems[path.with_suffix("")] > 1]:
@@ -237,12 +268,12 @@ def photographs(folder: Path) -> Photographs:
             folder, len(twins), ", ".join(path.name for path in twins[:2]),
         )  # fmt: skip
     others = Counter(path.suffix.lower() for path in found if path.suffix.lower() in UNREAD_SUFFIXES)
-    if not others:
-        return Photographs(read, "")
-    count, kinds = others.total(), sorted(others)
-    named = kinds[0] if len(kinds) == 1 else ", ".join(f"{others[kind]} {kind}" for kind in kinds)
-    files, them = ("file", "it") if count == 1 else ("files", "them")
-    return Photographs(read, f"{count} {files} not looked at: {named} (convert {them} to JPEG)")
+    if others:
+        count, kinds = others.total(), sorted(others)
+        named = kinds[0] if len(kinds) == 1 else ", ".join(f"{others[kind]} {kind}" for kind in kinds)
+        files, them = ("file", "it") if count == 1 else ("files", "them")
+        sentences.insert(0, f"{count} {files} not looked at: {named} (convert {them} to JPEG)")
+    return Photographs(read, "; ".join(sentences))
 
 
 def relative(path: Path, root: Path) -> str:

@@ -16,7 +16,8 @@ class Row(NamedTuple):
 
 
 def rows(file: Path, needed: tuple[str, ...], expected: str) -> list[Row]:
-    """The rows of a CSV file in UTF-8, with or without a byte order mark.
+    """The rows of a CSV file in UTF-8, with or without a byte order mark. Its cells are parted by what parts the first
+    line: commas, semicolons (as spreadsheets do in half of Europe) or tabs.
 
     Args:
         file: the table, whose first line names the columns.
@@ -24,11 +25,13 @@ def rows(file: Path, needed: tuple[str, ...], expected: str) -> list[Row]:
         expected: the columns in words, for errors.
 
     Raises:
-        DataError: the file is not UTF-8 or no CSV, or lacks a column.
+        DataError: the file is not UTF-8 or no CSV, lacks a column, or has a row with more cells than columns.
         OSError: it cannot be read.
     """
     try:
-        reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig")), skipinitialspace=True)
+        text = file.read_text(encoding="utf-8-sig")
+        comma = max(",;\t", key=text.partition("\n")[0].count)
+        reader = csv.DictReader(io.StringIO(text), delimiter=comma, skipinitialspace=True)
         columns = reader.fieldnames or ()
         found = [Row(f"{file}, line {reader.line_num}", cells) for cells in reader]
     except UnicodeDecodeError as error:
@@ -37,4 +40,10 @@ def rows(file: Path, needed: tuple[str, ...], expected: str) -> list[Row]:
         raise DataError(f"{file} is no CSV file ({error}): in a spreadsheet, save it as 'CSV UTF-8'") from error
     if not set(needed) <= set(columns):
         raise DataError(f"{file}: expected {expected}, got {', '.join(columns)}")
+    for where, cells in found:
+        if any(more := cells.pop(None, [])):  # type: ignore[call-overload]
+            raise DataError(
+                f"{where}: {', '.join(more)!r} stands beyond the {len(columns)} columns: a text that holds a {comma!r} "
+                'is to stand between quotes, "like this"'
+            )
     return found

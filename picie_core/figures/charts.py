@@ -163,14 +163,9 @@ def strengths(table: pd.DataFrame, trained: Mapping[str, tuple[float, float]]) -
     return figure
 
 
-def epoch(measured: Mapping[str, Any], released: float | None = None) -> Figure:
-    """An epoch's phases in a row, above it the floor, below it the authors' release.
-
-    Args:
-        measured: of `benchmark.epoch.measure`.
-        released: ms an image of the authors' release at the same size, on such a machine (`epoch.RELEASE_MS`).
-    """
-    figure, axis = plt.subplots(figsize=(7.2, 2.1), layout="constrained")
+def epoch(measured: Mapping[str, Any]) -> Figure:
+    """An epoch's phases in a row, and above it the floor: what `benchmark.epoch.measure` returns."""
+    figure, axis = plt.subplots(figsize=(7.2, 1.7), layout="constrained")
     spent, between = dict(measured["phases"]), measured["epoch"] - sum(measured["phases"].values())
     if between > measured["epoch"] / 100:  # else there is nothing to see of it
         spent["between"] = between
@@ -180,11 +175,7 @@ def epoch(measured: Mapping[str, Any], released: float | None = None) -> Figure:
         axis.barh(1, ms, left=left, color=blues(0.8 - 0.17 * number), label=names.get(name, name))
         left += ms
     axis.barh(0, measured["floor"], color="0.75")
-    ticks = ["floor: the network alone", "epoch"]
-    if released is not None:
-        axis.barh(2, released, color=PAPER, alpha=0.6)
-        ticks.append("the authors' release, transcribed,\non photographs, K = 27")
-    axis.set_yticks(range(len(ticks)), ticks)
+    axis.set_yticks([0, 1], ["floor: the network alone", "epoch"])
     axis.invert_yaxis()
     axis.set_xlabel("ms an image and epoch")
     axis.spines[["top", "right"]].set_visible(False)

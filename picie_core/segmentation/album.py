@@ -43,18 +43,19 @@ def segment(
         images: a folder, searched with its sub-folders, or one image.
         out: where to write; made if needed. Not among the images: the maps would overwrite them, or be taken for
             photographs the next time.
-        names: what to call clusters, by number; the others are called by the class that most of their validation pixels
-            have, where the run was scored, else not at all.
+        names: what to call clusters, by number; None: as the table in `out` calls them, where the same run has written
+            it before. The others are called by the class that most of their validation pixels have, where the run was
+            scored, else not at all.
         tick: called with (done, total) after each image.
 
     Returns:
         `index.html`, beside which the rest lies.
 
     Raises:
-        DataError: there is no image, `out` is a file, lies among the images or holds an `index.html` of something else,
-            or `names` has a cluster that the run has not; nothing has been written.
+        DataError: there is no image, `out` is a file, lies among the images, holds the segments of another run or an
+            `index.html` of something else, or `names` has a cluster that the run has not; nothing has been written.
         BadImages: some images could not be used, or have names too long for what is written of them; the others have
-            been segmented, and the page names both.
+            been segmented, and the page names both. (With none that could, page and table stay what they were.)
         OSError: the disk is full or the folder cannot be written, see `files.of_file`.
     """
     photos, unread = _listed(images)
@@ -63,8 +64,9 @@ def segment(
         raise DataError(
             f"{out / PAGE} is not a page of `picie segment`, which would overwrite it; choose another folder"
         )
+    names = _kept(out, run.folder.name) if names is None else names
     k = run.settings.predicted_clusters
-    if strange := sorted(n for n in names or {} if not 0 <= n < k):
+    if strange := sorted(n for n in names if not 0 <= n < k):
         raise DataError(f"a name for cluster {', '.join(map(str, strange))}: this run has clusters 0 to {k - 1}")
     if unread:
         log.warning("%s: %s", images, unread)
@@ -77,7 +79,7 @@ def segment(
         try:
             image = np.asarray(_read(file))
             found = maps.segment_image(method, image, run.settings.image_size, fabric.device)
-            drawn = maps.overlay(image, found, palette)
+            drawn = maps.overlay(image, found, palette, run.settings.background)
             pair, size = maps.pair_jpeg(image, drawn)
             counts = np.bincount(found.ravel(), minlength=k)
             photo = page.Photo(_inside(file, images).as_posix(), file, place, size, *page.parts(counts))
@@ -89,10 +91,12 @@ def segment(
             seen += counts > 0
             shown.append(photo)
         tick(done, len(photos))
-    rows = legend.clusters(palette, legend.cluster_names(run) | dict(names or {}), pixels, seen)
-    files.write(out / TABLE, legend.as_csv(rows))
-    title = f"Segments of {images.resolve().name}"
-    files.write(out / PAGE, page.page(out, title, run.folder.name, rows, shown, bad, unread))
+    if shown:
+        rows = legend.clusters(palette, legend.cluster_names(run) | dict(names), pixels, seen)
+        files.write(out / TABLE, legend.as_csv(rows, run.folder.name))
+        title = f"Segments of {images.resolve().name}"
+        files.write(out / PAGE, page.page(out, title, run.folder.name, rows, shown, bad, unread))
+        _tell_of_others(out, shown)
     if bad:
         others = {0: "None is segmented", 1: f"The other one is segmented in {out}"}
         rest = others.get(len(shown), f"The other {len(shown)} are segmented in {out}")
@@ -111,6 +115,28 @@ def _listed(images: Path) -> Photographs:
         aside = f"; {found.unread}" if found.unread else ""
         raise DataError(f"no image under {images}: looked for files ending in {', '.join(IMAGE_SUFFIXES)}{aside}")
     return found
+
+
+def _kept(out: Path, run: str) -> Mapping[int, str]:
+    """The names in the table of an album that is written again."""
+    try:
+        return legend.read_names(out / TABLE, run) if (out / TABLE).is_file() else {}
+    except legend.OtherRunError as error:
+        raise DataError(
+            f"{out} holds the segments of run {error.run}, whose maps would lie among those of {run}; choose another "
+            "folder"
+        ) from error
+
+
+def _tell_of_others(out: Path, shown: Sequence[page.Photo]) -> None:
+    """Warn of maps that the page does not show: whoever reads all of them would count these, too."""
+    mine = {file for photo in shown for file in (photo.map, photo.overlay, photo.pair)}
+    endings = (".png", ".overlay.jpg", ".pair.jpg")
+    if others := sorted(file for file in out.rglob("*") if file.name.endswith(endings) and file not in mine):
+        log.warning(
+            "%s: %d pictures there are not of this page, such as %s: their photographs are gone, renamed or could not "
+            "be used; delete them", out, len(others), others[0].relative_to(out),
+        )  # fmt: skip
 
 
 def _inside(file: Path, images: Path) -> Path:

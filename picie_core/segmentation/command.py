@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from picie_core import places
+from picie_core import options, places
 from picie_core.options import RefusedError
 
 
@@ -28,6 +28,8 @@ def segment(
     picie run 00 -p dataset=folder -p data_root=~/Pictures -p overrides={}
     picie segment folder-picie-0123456789abcdef --images ~/Pictures --out ~/segments
     picie segment folder-picie-0123456789abcdef --images ~/Pictures --out ~/segments --names names.csv
+
+    Names hold for the run whose page they were read off. The same --out again keeps the names that its table has.
     """
     from tqdm import tqdm
 
@@ -35,16 +37,19 @@ def segment(
     from picie_core.datasets import BadImages
     from picie_core.segmentation import album, legend
 
-    given = legend.read_names(names.expanduser()) if names else None
+    given = legend.read_names(names.expanduser(), run.expanduser().resolve().name) if names else None
     root = places.runs_root()
     folder = next((f for f in (root / run, run.expanduser()) if records.is_done(f)), None)
+    if folder is None and (begun := next((f for f in (root / run, run.expanduser()) if f.is_dir()), None)):
+        raise RefusedError(f"the run in {begun} is not finished: the command that made it goes on with it")
     if folder is None:
         there = ", ".join(file.parent.name for file in sorted(root.glob("*/result.json"))[:8])
         such = f", such as {there}" if there else "; there is none"
         raise RefusedError(f"no finished run {run}: give its folder, or its name below {root}{such}")
     target = out.expanduser()
+    stopped = "stopped: the maps so far stay; the page and the table are written at the end, by the same command"
     try:
-        with tqdm(desc="segment", unit="img", disable=not sys.stderr.isatty()) as bar:
+        with options.ended_in_order(stopped), tqdm(desc="segment", unit="img", disable=not sys.stderr.isatty()) as bar:
 
             def tick(done: int, total: int) -> None:
                 bar.total = total

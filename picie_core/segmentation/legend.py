@@ -51,31 +51,55 @@ def clusters(palette: np.ndarray, names: Mapping[int, str], pixels: np.ndarray, 
     ]
 
 
-def as_csv(rows: Sequence[Cluster]) -> str:
-    """The legend as a table: cluster, name, share, pixels, images, color."""
+def as_csv(rows: Sequence[Cluster], run: str) -> str:
+    """The legend as a table: cluster, name, share, pixels, images, color, run (whose clusters these are)."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["cluster", "name", "share", "pixels", "images", "color"])
-    writer.writerows([row.number, row.name, f"{row.share:.3f}", row.pixels, row.images, row.color] for row in rows)
+    writer.writerow(["cluster", "name", "share", "pixels", "images", "color", "run"])
+    writer.writerows([row.number, row.name, f"{row.share:.3f}", row.pixels, row.images, row.color, run] for row in rows)
     return stream.getvalue()
 
 
 def cluster_names(run: Run) -> dict[int, str]:
     """What the clusters of a scored run may be called: the class that most of their validation pixels have; where the
-    method was taught the classes, its own."""
+    method was taught the classes, its own. The background, of a method that has one, is called so in any run."""
+    background = run.settings.background
+    own = {} if background is None else {background: "background"}
     if run.confusion is None or run.classes is None:
-        return {}
+        return own
     names = run.classes.names
-    return {k: f"{names[c]}?" for k, c in enumerate(records.shown_classes(run.settings, run.confusion)) if c >= 0}
+    shown = enumerate(records.shown_classes(run.settings, run.confusion))
+    return {k: f"{names[c]}?" for k, c in shown if c >= 0} | own
 
 
-def read_names(file: Path) -> dict[int, str]:
+class OtherRunError(DataError):
+    """Names of the clusters of another run.
+
+    Attributes:
+        run: whose they are.
+    """
+
+    def __init__(self, file: Path, run: str, asked: str) -> None:
+        self.run = run
+        super().__init__(
+            f"{file} names the clusters of run {run}, and those of {asked} have numbers of their own: look at its page "
+            "and name them anew (without its column `run` the table is taken as it is)"
+        )
+
+
+def read_names(file: Path, run: str) -> dict[int, str]:
     """Names of clusters from a CSV file with the columns `cluster` and `name` (such as an edited `clusters.csv`).
 
-    Rows without a name are passed over. UTF-8, with or without a byte order mark.
+    Rows without a name are passed over. See `spreadsheet.rows` for what may stand in the file.
+
+    Args:
+        file: the table; where it has a column `run`, the names are of that run's clusters.
+        run: whose clusters are to be named: the name of its folder.
 
     Raises:
-        DataError: the file cannot be read, is no CSV in UTF-8, has other columns, or a cluster that is not a number.
+        OtherRunError: the names are of another run.
+        DataError: the file cannot be read, is no CSV in UTF-8, has other columns, or a cluster that is not a number, or
+            that has two names.
     """
     try:
         rows = spreadsheet.rows(file, ("cluster", "name"), "the columns cluster and name")
@@ -87,9 +111,13 @@ def read_names(file: Path) -> dict[int, str]:
         ) from error
     names = {}
     for where, row in rows:
+        if (theirs := (row.get("run") or "").strip()) and theirs != run:
+            raise OtherRunError(file, theirs, run)
         name, cluster = (row["name"] or "").strip(), row["cluster"] or ""
         if name:
             if not cluster.strip().isdecimal():
                 raise DataError(f"{where}: cluster is {row['cluster']!r}, expected a number")
+            if (before := names.get(int(cluster))) is not None:
+                raise DataError(f"{where}: cluster {int(cluster)} is {name!r}, and {before!r} above: keep one")
             names[int(cluster)] = name
     return names

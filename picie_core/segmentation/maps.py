@@ -81,11 +81,13 @@ def _upsampled(logits: Tensor, rows: slice, size: tuple[int, int], cells: tuple[
     return F.grid_sample(logits, places, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def overlay(image: np.ndarray, clusters: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """The clusters (H, W) drawn over the image, uint8 (H, W, 3); palette uint8 (K, 3)."""
+def overlay(image: np.ndarray, clusters: np.ndarray, palette: np.ndarray, clear: int | None = None) -> np.ndarray:
+    """The clusters (H, W) drawn over the image, but for one that leaves it as it is, uint8 (H, W, 3); palette uint8
+    (K, 3)."""
     drawn = np.empty_like(image)
     for rows in _strips(len(image), image[0].size):
-        drawn[rows] = figures.overlay(image[rows], clusters[rows], palette)
+        painted = figures.overlay(image[rows], clusters[rows], palette)
+        drawn[rows] = np.where((clusters[rows] == clear)[..., None], image[rows], painted)
     return drawn
 
 

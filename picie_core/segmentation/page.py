@@ -9,13 +9,14 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from picie_core.datasets.listing import ALBUM_MARK
 from picie_core.datasets.problems import Problem
 from picie_core.segmentation.legend import Cluster
 
 LEAST = 1.0
 """Percent of a photograph that a cluster covers at least, to be named below it."""
 
-MARK = '<meta name="generator" content="picie segment">'
+MARK = ALBUM_MARK.decode()
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def page(
 
 def foreign(file: Path) -> bool:
     """Whether a file is there that `page` has not made."""
-    return file.exists() and not (file.is_file() and MARK.encode() in file.read_bytes())
+    return file.exists() and not (file.is_file() and ALBUM_MARK in file.read_bytes())
 
 
 def _most(photos: Sequence[Photo]) -> dict[int, int]:

@@ -97,6 +97,11 @@ class Settings(Fields):
         return self.num_clusters + (self.method in OBJECTS)
 
     @property
+    def background(self) -> int | None:
+        """The cluster of all that is no object, 0; None where every pixel is clustered."""
+        return 0 if self.method in OBJECTS else None
+
+    @property
     def learned_clusters(self) -> int:
         """How many PiCIE (beside its overclusters) and DeepCluster cluster into while they learn."""
         return self.training_clusters or self.num_clusters

@@ -19,6 +19,7 @@ from picie_core.discovery import proposals
 from picie_core.methods.pseudomasks import Pseudomasks
 from picie_core.metrics import partitions
 from picie_core.records import Run
+from picie_core.settings import Settings
 
 BACKGROUND = (0, 0, 0)
 
@@ -72,6 +73,14 @@ def find(run: Run, data: Prepared, filtered: float) -> Objects:
     kept = discovery.kept(clusters, distances, filtered)
     features = weights["features"].numpy()[image]
     return Objects(image, masks, clusters, distances, kept, features, _majority(data, image, masks))
+
+
+def possible(settings: Settings, proposals: int) -> bool:
+    """Whether so many proposals, if all differ, can be clustered as the settings say (`discovery.discover`): a graph
+    needs more than `comus_neighbors` and components, a clustering as many as clusters."""
+    s = settings
+    needed = max(s.comus_neighbors, s.comus_components or s.num_clusters) if s.comus_clustering == "spectral" else 0
+    return proposals > needed and proposals >= s.num_clusters
 
 
 def by_cluster(found: Objects, table: ClassTable) -> pd.DataFrame:

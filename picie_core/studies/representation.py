@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from picie_core import draws, palettes, training
 from picie_core.classes import VOID
@@ -75,12 +76,15 @@ def flattened(features: np.ndarray, seed: int = 1) -> np.ndarray:
 def maps(drawn: Mapping[str, tuple[Pixels, np.ndarray]], names: tuple[str, ...], palette: np.ndarray) -> Figure:
     """t-SNE maps, a row for each network: coloured by class, by cluster, and by height in the image.
 
+    Clusters have colours of their own and their numbers at the medians of their pixels: they are no classes, and those
+    of one network are not those of the next.
+
     Args:
         drawn: name -> pixels and their `flattened` places.
         names: of the classes; only those that occur stand in the legend.
         palette: the classes' colours, uint8 (classes, 3).
     """
-    columns = ("class", "cluster", "height in the image")
+    columns = ("class", "cluster (its number, and a colour of its own)", "height in the image")
     size = (9.5, 3.1 * len(drawn) + 0.7)
     figure, axes = plt.subplots(len(drawn), len(columns), figsize=size, squeeze=False, layout="constrained")
     seen: set[int] = set()
@@ -96,6 +100,10 @@ def maps(drawn: Mapping[str, tuple[Pixels, np.ndarray]], names: tuple[str, ...],
             if paint is not None:
                 scale = {"cmap": "viridis_r"} if paint.ndim == 1 else {}
                 dots = axis.scatter(at[:, 0], at[:, 1], c=paint, s=7, linewidths=0, **scale)
+        for k in sorted(set(pixels.clusters.tolist())):
+            middle = np.median(at[pixels.clusters == k], axis=0)
+            outline = [withStroke(linewidth=2.5, foreground="white")]
+            row[1].text(*middle, str(k), ha="center", va="center", fontsize=9, path_effects=outline)
         row[0].set_ylabel(name, fontsize=10)
         bar = figure.colorbar(dots, ax=row[-1], ticks=[0.05, 0.95], shrink=0.8)
         bar.ax.set_yticklabels(["top", "bottom"], fontsize=8)

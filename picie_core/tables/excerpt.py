@@ -56,6 +56,24 @@ def alike(table: pd.DataFrame, columns: Sequence[str]) -> tuple[str, pd.DataFram
     return "; ".join(f"{name}: {value}" for name, value in once.items()), table.drop(columns=list(once))
 
 
+def measured(table: pd.DataFrame) -> pd.DataFrame:
+    """Scores beside published ones (`rows.beside`), without what would be read as a comparison and is none.
+
+    Args:
+        table: of `rows.beside`; what is saved stays as it is.
+
+    Returns:
+        Where something was run, and nothing of it on the data that the published numbers are of: the rows that were
+        run, without published numbers and verdict. Else the table, as it is.
+    """
+    was_run = table["seeds"] != "not run"
+    verdicts = set(table.loc[was_run, "verdict"]) if "verdict" in table else set()
+    if not verdicts or not verdicts <= {"", "other data"}:
+        return table
+    published = [name for name in table if name == "verdict" or str(name).endswith(", paper")]
+    return table.loc[was_run].drop(columns=published).reset_index(drop=True)
+
+
 def ranges(seeds: str) -> str:
     """Seeds as tables list them, "1, 2, 3, 7" -> "1-3, 7"; a text that is no such list, `not run` say, as it is."""
     parts = seeds.split(", ")

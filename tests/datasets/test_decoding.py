@@ -212,6 +212,17 @@ def test_damage_is_told_and_nothing_else_is_raised(kind, place, junk):
             assert decoding.read_image(damaged).mode == "RGB"
 
 
+def test_large_photographs_are_read_and_larger_ones_named(monkeypatch):
+    data = encoded(Image.new("RGB", (40, 30)), "PNG")
+    assert Image.MAX_IMAGE_PIXELS == 2**28  # Pillow itself refuses twice as many
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 30 // 2)
+    with pytest.warns(Image.DecompressionBombWarning):
+        assert decoding.read_image(data).size == (40, 30)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 30 // 2 - 1)
+    with pytest.raises(Unusable, match="has more than 537 million pixels, by its header: make it smaller"):
+        decoding.read_image(data)
+
+
 def test_empty_and_truncated():
     with pytest.raises(Unusable, match="empty"):
         decoding.read_image(b"")

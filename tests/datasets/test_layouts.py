@@ -10,7 +10,7 @@ from PIL import Image
 from picie_core import scenes
 from picie_core.classes import CAMVID, CITYSCAPES27, COCO27, COCO_STUFF15, TABLES, VOC21, VOID, ClassTable
 from picie_core.datasets import DATASETS, BadImages, DataError, coco, framing, prepare
-from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, photographs
+from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, files_in, photographs
 
 README = Path(__file__).parents[2] / "data" / "README.md"
 
@@ -283,6 +283,13 @@ def test_folder_with_images_beside_images(tmp_path, caplog):
     assert caplog.messages == [f"folder, split train: {told}"]
 
 
+def test_folder_with_images_beside_its_splits(tmp_path, caplog):
+    for name in ("a.jpg", "train/b.jpg", "val/c.jpg", "more/d.jpg"):
+        tiny_sets.save(tmp_path / name, tiny_sets.photo(0))
+    assert len(prepare("folder", root=tmp_path, size=16, progress=False)) == 1
+    assert caplog.messages == ["folder, split train: images beside train/ and val/ not looked at: 2 or more"]
+
+
 def test_folder_with_its_own_classes(tmp_path):
     root = labelled_folder(tmp_path)
     (root / "classes.csv").write_text("id,name,kind\n7,lawn,stuff\n3,animal,thing\n200,animal,thing\n")
@@ -417,8 +424,11 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch, caplog, 
         return does(path, **options)
 
     monkeypatch.setattr(Path, refused, refuse)  # root, as whom tests may run, is refused nothing
-    assert photographs(tmp_path).files == [tmp_path / "a.jpg", tmp_path / "open" / "c.jpg"]
-    assert caplog.messages == [f"{shut} cannot be opened (Permission denied): what is in it is left out"]
+    told = f"{shut} cannot be opened (Permission denied): what is in it is left out"
+    assert photographs(tmp_path) == ([tmp_path / "a.jpg", tmp_path / "open" / "c.jpg"], told)
+    assert not caplog.messages
+    assert len(files_in(tmp_path, (".jpg",), deep=True)) == 2
+    assert caplog.messages == [told]
 
 
 def test_no_suffix_is_both_read_and_not():

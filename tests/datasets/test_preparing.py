@@ -111,6 +111,23 @@ def test_a_changed_file_is_prepared_anew(root):
     assert (after.images[2] == before.images[2]).all()
 
 
+def test_a_file_whose_rights_change_is_tried_again(root, monkeypatch):
+    shut = next((root / "images" / "train").glob("*"))
+    may, reads = os.access, Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return reads(path)
+
+    with monkeypatch.context() as locked:  # root, as whom tests may run, is refused nothing
+        locked.setattr(os, "access", lambda path, mode: path != shut and may(path, mode))
+        locked.setattr(Path, "read_bytes", read_bytes)
+        fewer = prepare("camvid", root=root, size=16, on_bad_image="skip", progress=False)
+    assert [file for file, _ in fewer.manifest["skipped"]] == [shut.relative_to(root).as_posix()]
+    assert len(prepare("camvid", root=root, size=16, progress=False)) == len(fewer) + 1
+
+
 def test_fingerprint_of_scenes_needs_no_file():
     a, b = (prepare(name, size=32, limit=2, progress=False).fingerprint for name in ("scenes", "scenes_b"))
     assert a != b

@@ -113,16 +113,14 @@ def test_by_epoch_has_a_line_a_run_and_dashes_the_normalised_ones():
     assert lines[0].get_xydata().tolist() == [[1, 5], [2, 7]]  # epochs count from 1
 
 
-def test_an_epochs_phases_lie_end_to_end_below_the_floor_and_above_the_release():
+def test_an_epochs_phases_lie_end_to_end_below_the_floor():
     measured = {"phases": {"cluster": 2.0, "label": 1.0, "train": 4.0}, "epoch": 8.0, "floor": 6.0}
-    (axis,) = charts.epoch(measured, released=20.0).axes
+    (axis,) = charts.epoch(measured).axes
     bars = {round(bar.get_y() + bar.get_height() / 2): [] for bar in axis.patches}
     for bar in axis.patches:
         bars[round(bar.get_y() + bar.get_height() / 2)].append((bar.get_x(), bar.get_width()))
-    assert bars == {0: [(0, 6)], 1: [(0, 2), (2, 1), (3, 4), (7, 1)], 2: [(0, 20)]}
-    assert [tick.get_text() for tick in axis.get_yticklabels()][-1].startswith("the authors' release, transcribed")
-    (axis,) = charts.epoch(measured).axes
-    assert len(axis.get_yticks()) == 2
+    assert bars == {0: [(0, 6)], 1: [(0, 2), (2, 1), (3, 4), (7, 1)]}
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["floor: the network alone", "epoch"]
     assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "between"
     (axis,) = charts.epoch(measured | {"epoch": 7.05}).axes  # too little to be seen
     assert [text.get_text() for text in axis.get_legend().get_texts()][-1] == "train"

@@ -1,5 +1,8 @@
 """`album`: what a folder of anybody's photographs becomes, and what is never overwritten."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,8 @@ from PIL import Image
 from tiny_runs import full
 
 from picie_core.datasets import BadImages, DataError
-from picie_core.segmentation import album, page
+from picie_core.datasets.listing import photographs
+from picie_core.segmentation import album, maps, page
 
 K = 12  # of `tiny_run`
 SIDEWAYS = 6  # EXIF orientation: turn by 90 degrees to be upright
@@ -203,6 +207,65 @@ def test_a_second_call_gives_the_same_files(tiny_run, tmp_path):
     assert contents(tmp_path / "out") == first
 
 
+def test_the_table_of_an_album_keeps_its_names_when_it_is_written_again(tiny_run, tmp_path):
+    image, table = small(tmp_path / "photo.jpg"), tmp_path / "out" / "clusters.csv"
+    album.segment(tiny_run, image, tmp_path / "out", {3: "meadow"})
+    before = table.read_bytes()
+    album.segment(tiny_run, image, tmp_path / "out")
+    assert table.read_bytes() == before
+    album.segment(tiny_run, image, tmp_path / "out", {4: "road"})  # names that are given take the place of all
+    assert [row["cluster"] for row in rows(table) if row["name"] in ("meadow", "road")] == ["4"]
+
+
+def test_the_segments_of_another_run_are_not_mixed_with(tiny_run, tmp_path):
+    image, out = small(tmp_path / "photo.jpg"), tmp_path / "out"
+    album.segment(tiny_run, image, out)
+    before = contents(out)
+    other = dataclasses.replace(tiny_run, folder=tiny_run.folder.with_name("another-run"))
+    with pytest.raises(DataError, match=rf"holds the segments of run {tiny_run.folder.name}, .* choose another folder"):
+        album.segment(other, image, out)
+    assert contents(out) == before
+
+
+def test_maps_of_photographs_that_are_gone_are_told(tiny_run, tmp_path, caplog):
+    images, out = tmp_path / "images", tmp_path / "out"
+    small(images / "a.jpg")
+    small(images / "sub" / "b.jpg")
+    album.segment(tiny_run, images, out)
+    assert not caplog.messages
+    (images / "sub" / "b.jpg").rename(images / "sub" / "c.jpg")
+    album.segment(tiny_run, images, out)
+    (told,) = caplog.messages
+    assert told.startswith(
+        f"{out}: 3 pictures there are not of this page, such as sub/b.overlay.jpg: their photographs"
+    )
+
+
+def test_what_was_written_is_not_taken_for_photographs_the_next_time(tiny_run, tmp_path, caplog):
+    small(tmp_path / "pictures" / "trip" / "a.jpg")
+    out = tmp_path / "pictures" / "segments"
+    album.segment(tiny_run, tmp_path / "pictures" / "trip", out)
+    found = photographs(tmp_path / "pictures")
+    assert [file.name for file in found.files] == ["a.jpg"]
+    assert found.unread == f"{out} holds what `picie segment` has written: it is left out"
+
+
+def test_the_background_of_objects_leaves_the_photograph_as_it_is(tiny_run, tmp_path, monkeypatch):
+    found = np.zeros((32, 40), dtype=np.uint8)
+    found[:, 20:] = 1
+    monkeypatch.setattr(maps, "segment_image", lambda *_: found)
+    settings = tiny_run.settings.model_copy(update={"method": "comus"})
+    of_objects = dataclasses.replace(tiny_run, settings=settings, confusion=None)
+    monkeypatch.setattr(album.training, "restore", lambda run: (None, SimpleNamespace(device="cpu")))
+    image = small(tmp_path / "a.png")
+    album.segment(of_objects, image, tmp_path / "out")
+    photo, drawn = (np.asarray(Image.open(f)).astype(int) for f in (image, tmp_path / "out" / "a.overlay.jpg"))
+    apart = np.abs(photo - drawn).mean(axis=(0, 2))
+    assert apart[:16].mean() < 20 < 40 < apart[24:].mean()  # JPEG
+    table = rows(tmp_path / "out" / "clusters.csv")
+    assert (table[0]["name"], table[0]["color"], table[1]["name"]) == ("background", "#000000", "")
+
+
 def test_the_page_of_something_else_is_not_overwritten(tiny_run, tmp_path):
     image, out = small(tmp_path / "photo.png"), tmp_path / "site"
     out.mkdir()
@@ -311,13 +374,15 @@ def test_an_image_that_cannot_be_read_is_named_too(tiny_run, tmp_path, monkeypat
     assert (tmp_path / "out" / "open.png").is_file()
 
 
-def test_a_folder_of_damaged_images_alone_has_a_table_of_nothing(tiny_run, tmp_path):
-    images = tmp_path / "images"
+def test_damaged_images_alone_leave_an_earlier_album_as_it_was(tiny_run, tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    album.segment(tiny_run, small(tmp_path / "good.jpg"), out, {0: "sky"})
+    before = contents(out)
     images.mkdir()
     (images / "a.jpg").write_bytes(b"\xff\xd8 no")
     with pytest.raises(BadImages, match=r"1 of 1 (.|\n)*None is segmented; repair or remove this one"):
-        album.segment(tiny_run, images, tmp_path / "out")
-    assert {row["share"] for row in rows(tmp_path / "out" / "clusters.csv")} == {"0.000"}
+        album.segment(tiny_run, images, out)
+    assert contents(out) == before
 
 
 def test_no_images(tiny_run, tmp_path):

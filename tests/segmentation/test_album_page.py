@@ -110,14 +110,14 @@ def test_the_page_says_how_to_name_clusters_until_all_that_were_found_have_a_nam
     example = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
     assert "--names names.csv" in text
     (tmp_path / "names.csv").write_text(example[1])
-    assert legend.read_names(tmp_path / "names.csv") == {0: "its name", 7: "another name"}
+    assert legend.read_names(tmp_path / "names.csv", "a run") == {0: "its name", 7: "another name"}
     assert "--names" not in segmented(monkeypatch, tiny_run, image, out, halves(), {3: "sky", 0: "road", 7: "car"})
 
 
 def test_a_scored_run_says_that_its_names_are_guesses(tiny_run, tmp_path, monkeypatch):
     image, out = small(tmp_path / "a.jpg", (40, 25)), tmp_path / "out"
     assert "is a guess" in album.segment(tiny_run, image, out).read_text(encoding="utf-8")
-    assert "is a guess" not in segmented(monkeypatch, tiny_run, image, out, halves())
+    assert "is a guess" not in segmented(monkeypatch, tiny_run, image, tmp_path / "another", halves())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names of files are Unicode there")
@@ -163,14 +163,16 @@ def test_thousands_of_photographs_stay_light(tmp_path):
     assert len(text) / 3000 < 2500
 
 
-def test_a_page_of_nothing_but_damaged_files(tiny_run, tmp_path):
-    (tmp_path / "<b>.jpg").write_bytes(b"no")
+def test_names_of_damaged_files_are_escaped(tiny_run, tmp_path):
+    small(tmp_path / "images" / "a.jpg")
+    bad = tmp_path / "images" / "<b>.jpg"
+    bad.write_bytes(b"no")
     with pytest.raises(BadImages):
-        album.segment(tiny_run, tmp_path / "<b>.jpg", tmp_path / "out")
+        album.segment(tiny_run, tmp_path / "images", tmp_path / "out")
     text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "<b>" not in text
-    assert texts(text, "li") == [f"{tmp_path / '<b>.jpg'}: is not an image of a known format, or its header is damaged"]
-    assert "0 photographs" in text
+    assert texts(text, "li")[0] == f"{bad}: is not an image of a known format, or its header is damaged"
+    assert "1 photograph," in text
 
 
 @pytest.mark.parametrize(("color", "ink"), [("#ffffff", "#000"), ("#000000", "#fff"), ("#bcf60c", "#000"),

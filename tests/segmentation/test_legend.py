@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from photographs import rows, small
 
-from picie_core import classes, metrics
+from picie_core import classes, metrics, palettes
 from picie_core.datasets import DataError
 from picie_core.segmentation import album, legend
 
@@ -17,10 +17,12 @@ def test_names_go_out_and_come_back(tiny_run, tmp_path):
     guessed = {int(row["cluster"]): row["name"] for row in rows(first)}
     majority = metrics.majority(tiny_run.confusion)
     assert guessed == {k: f"{classes.SCENES.names[c]}?" if c >= 0 else "" for k, c in enumerate(majority)}
+    run = tiny_run.folder.name
+    assert {row["run"] for row in rows(first)} == {run}
     edited = first.read_text().replace(f"0,{guessed[0]},", '0,"bushes, low",').replace(f"3,{guessed[3]},", "3,Gebüsch,")
     for mark in ("", "\ufeff"):  # a spreadsheet puts a byte order mark before UTF-8
         (tmp_path / "names.csv").write_text(mark + edited, encoding="utf-8")
-        names = legend.read_names(tmp_path / "names.csv")
+        names = legend.read_names(tmp_path / "names.csv", run)
         second = album.segment(tiny_run, images, tmp_path / "second", names)
         found = {int(row["cluster"]): row["name"] for row in rows(second.with_name("clusters.csv"))}
         assert found == guessed | {0: "bushes, low", 3: "Gebüsch"}
@@ -28,7 +30,24 @@ def test_names_go_out_and_come_back(tiny_run, tmp_path):
 
 def test_a_cluster_without_a_name_keeps_the_one_it_had(tiny_run, tmp_path):
     (tmp_path / "names.csv").write_text("name,cluster\r\n tree ,2\r\n,3\r\n  ,\r\n\r\n")
-    assert legend.read_names(tmp_path / "names.csv") == {2: "tree"}
+    assert legend.read_names(tmp_path / "names.csv", "a run") == {2: "tree"}
+
+
+@pytest.mark.parametrize("comma", [";", "\t"])
+def test_spreadsheets_that_part_cells_by_something_else_are_read(tmp_path, comma):
+    table = "\ufeffcluster,name,share\r\n0,bushes,1.5\r\n".replace(",", comma)
+    (tmp_path / "names.csv").write_text(table, "utf-8")
+    assert legend.read_names(tmp_path / "names.csv", "a run") == {0: "bushes"}
+
+
+def test_names_of_another_runs_clusters_are_refused(tmp_path):
+    (tmp_path / "names.csv").write_text("cluster,name,run\n0,road,run-a\n1,sky,\n")
+    assert legend.read_names(tmp_path / "names.csv", "run-a") == {0: "road", 1: "sky"}
+    with pytest.raises(
+        legend.OtherRunError, match=r"names the clusters of run run-a, and those of run-b have"
+    ) as caught:
+        legend.read_names(tmp_path / "names.csv", "run-b")
+    assert caught.value.run == "run-a"
 
 
 def test_a_name_for_a_cluster_that_is_not_there_is_refused_before_anything_is_done(tiny_run, tmp_path):
@@ -39,16 +58,18 @@ def test_a_name_for_a_cluster_that_is_not_there_is_refused_before_anything_is_do
 
 def test_a_table_of_names_that_is_not_there_is_asked_for(tmp_path):
     with pytest.raises(DataError, match=r"names of clusters: .*nope\.csv: there is no such file; expected a CSV file"):
-        legend.read_names(tmp_path / "nope.csv")
+        legend.read_names(tmp_path / "nope.csv", "a run")
     with pytest.raises(DataError, match=r"Is a directory; expected a CSV file with the columns cluster and name"):
-        legend.read_names(tmp_path)
+        legend.read_names(tmp_path, "a run")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "expected the columns cluster and name, got $"),
-        (b"cluster;name\n1;tree\n", "expected the columns cluster and name, got cluster;name"),
+        (b"cluster name\n1 tree\n", "expected the columns cluster and name, got cluster name"),
+        (b"cluster,name\n0,trees, bushes\n", "line 2: 'bushes' stands beyond the 2 columns: a text that holds a ','"),
+        (b"cluster,name\n0,sky\n1,tree\n0,sea\n", "line 4: cluster 0 is 'sea', and 'sky' above: keep one"),
         (b"cluster,name\n1,tree\ntwo,sky\n", "line 3: cluster is 'two', expected a number"),
         (b"cluster,name\n1.0,tree\n", "cluster is '1.0'"),
         (b"name,cluster\ntree\n", "cluster is None"),
@@ -59,7 +80,7 @@ def test_a_table_of_names_that_is_not_there_is_asked_for(tmp_path):
 def test_a_table_of_names_that_cannot_be_used_says_why(tmp_path, content, message):
     (tmp_path / "names.csv").write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
-        legend.read_names(tmp_path / "names.csv")
+        legend.read_names(tmp_path / "names.csv", "a run")
     assert "names.csv" in str(caught.value)
 
 
@@ -83,6 +104,17 @@ def test_clusters_of_a_run_without_labels_have_no_names(tiny_run):
     assert legend.cluster_names(unlabelled) == {}
 
 
+def test_the_background_is_called_so_scored_or_not(tiny_run):
+    of_objects = dataclasses.replace(tiny_run, settings=tiny_run.settings.model_copy(update={"method": "comus"}))
+    unlabelled = dataclasses.replace(of_objects, confusion=None)
+    assert legend.cluster_names(unlabelled) == {0: "background"}
+    assert palettes.of_run(unlabelled)[0].tolist() == [0, 0, 0]
+    confusion = np.zeros((len(classes.SCENES), 13), dtype=int)
+    confusion[0, :2] = 5
+    scored = dataclasses.replace(of_objects, confusion=confusion)
+    assert legend.cluster_names(scored) == {0: "background", 1: f"{classes.SCENES.names[0]}?"}
+
+
 def test_a_legend_by_hand():
     rows = legend.clusters(
         np.array([[255, 0, 16], [0, 0, 0]], np.uint8), {1: "a, b"}, np.array([3, 1]), np.array([2, 1])
@@ -90,6 +122,6 @@ def test_a_legend_by_hand():
     assert rows == [
         legend.Cluster(0, "", "#ff0010", 75.0, 3, 2), legend.Cluster(1, "a, b", "#000000", 25.0, 1, 1),
     ]  # fmt: skip
-    assert legend.as_csv(rows) == (
-        'cluster,name,share,pixels,images,color\n0,,75.000,3,2,#ff0010\n1,"a, b",25.000,1,1,#000000\n'
+    assert legend.as_csv(rows, "a run") == (
+        'cluster,name,share,pixels,images,color,run\n0,,75.000,3,2,#ff0010,a run\n1,"a, b",25.000,1,1,#000000,a run\n'
     )

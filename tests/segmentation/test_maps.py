@@ -41,6 +41,16 @@ def test_the_overlay_is_the_image_where_it_is_not_the_cluster(tiny_run, tmp_path
     assert np.abs(drawn - expected).mean() < 12  # JPEG
 
 
+def test_one_cluster_may_leave_the_image_as_it_is():
+    image, clusters = picture(40, 32), np.zeros((32, 40), dtype=np.uint8)
+    clusters[:5] = 1
+    palette = palettes.of_clusters(K)
+    whole, clear = maps.overlay(image, clusters, palette), maps.overlay(image, clusters, palette, 0)
+    assert (clear[5:] == image[5:]).all()
+    assert (clear[:5] == whole[:5]).all()
+    assert (whole[5:] != image[5:]).any()
+
+
 @pytest.mark.parametrize(("width", "expected"), [(65_500, (65_500, 3)), (131_000, (65_500, 2)), (3, (3, 3))])
 def test_an_overlay_is_made_no_larger_than_a_jpeg_can_be(width, expected):
     with Image.open(io.BytesIO(maps.jpeg(np.full((3, width, 3), 250, np.uint8)))) as image:

@@ -99,6 +99,14 @@ def test_the_figure_has_a_row_a_network_and_the_classes_that_occur():
     assert np.allclose(colours[2], to_rgb("lime"))
 
 
+def test_each_clusters_number_stands_at_the_median_of_its_pixels():
+    at = np.array([[0.0, 0], [1, 1], [8, 2], [20, 20], [22, 24], [30, 21]])
+    two = dataclasses.replace(HAND, clusters=np.array([0, 0, 0, 7, 7, 7]))
+    figure = representation.maps({"all": (two, at)}, ("sky", "tree"), np.zeros((2, 3), dtype=np.uint8))
+    drawn = {text.get_text(): text.get_position() for axis in figure.axes for text in axis.texts}
+    assert drawn == {"0": (1, 1), "7": (22, 21)}
+
+
 def test_without_classes_the_first_column_stays_empty():
     at = np.arange(12.0).reshape(6, 2)
     unlabelled = dataclasses.replace(HAND, classes=None)

@@ -87,3 +87,27 @@ def test_what_all_rows_share_is_said_once():
     assert rest.columns.tolist() == ["method", "verdict", "difference"]  # nothing can be said of what is empty
     assert excerpt.alike(table, ["verdict"])[0] == ""
     assert excerpt.alike(table.iloc[[0, 2]], ["verdict"])[0] == "verdict: other data"
+
+
+BESIDE = pd.DataFrame(
+    [["a", "1, 2", "5.0", 14.1, "other data"], ["b", "not run", "", 13.2, "not run"], ["c", "1", "6.0", np.nan, ""]],
+    columns=["row", "seeds", "mIoU", "mIoU, paper", "verdict"],
+)
+
+
+def test_on_other_data_what_was_run_stands_alone():
+    found = excerpt.measured(BESIDE)
+    assert found.to_dict("list") == {"row": ["a", "c"], "seeds": ["1, 2", "1"], "mIoU": ["5.0", "6.0"]}
+    assert found.index.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        BESIDE.assign(verdict=["in the interval", "not run", ""]),  # one row is on the paper's data
+        BESIDE.assign(seeds="not run", verdict="not run"),  # there is nothing to show but the paper's
+        BESIDE.drop(columns=["verdict", "mIoU, paper"]),  # of a grid of which nothing is published
+    ],
+)
+def test_else_the_table_stays(changed):
+    pd.testing.assert_frame_equal(excerpt.measured(changed), changed)
