@@ -84,7 +84,7 @@ def maps(drawn: Mapping[str, tuple[Pixels, np.ndarray]], names: tuple[str, ...],
         names: of the classes; only those that occur stand in the legend.
         palette: the classes' colours, uint8 (classes, 3).
     """
-    columns = ("class", "cluster (its number, and a colour of its own)", "height in the image")
+    columns = ("class", "cluster (numbered)", "height in the image")
     size = (9.5, 3.1 * len(drawn) + 0.7)
     figure, axes = plt.subplots(len(drawn), len(columns), figsize=size, squeeze=False, layout="constrained")
     seen: set[int] = set()
