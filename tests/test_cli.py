@@ -307,6 +307,17 @@ def test_a_list_of_one_data_set_takes_no_runs_of_another(picie, home, tiny_run, 
     assert "scenes" not in (home.parent / "camvid.csv").read_text()
 
 
+def test_a_run_that_is_not_finished_is_told_from_one_that_is_not_there(picie, home):
+    begun = home.parent / "begun"
+    begun.mkdir()
+    (begun / "settings.yaml").touch()
+    status, _, err = picie("segment", "begun", "--images", ".", "--out", "out")
+    assert (status, err.strip()) == (
+        2,
+        "picie: the run in begun is not finished: the command that began it goes on with it",
+    )
+
+
 def test_no_results_are_told(picie, home):
     status, _, err = picie("results", "-p", "dataset=voc21")
     assert status == 2

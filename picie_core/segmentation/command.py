@@ -39,9 +39,10 @@ def segment(
 
     given = legend.read_names(names.expanduser(), run.expanduser().resolve().name) if names else None
     root = places.runs_root()
-    folder = next((f for f in (root / run, run.expanduser()) if records.is_done(f)), None)
-    if folder is None and (begun := next((f for f in (root / run, run.expanduser()) if f.is_dir()), None)):
-        raise RefusedError(f"the run in {begun} is not finished: the command that made it goes on with it")
+    meant = (root / run, run.expanduser())
+    folder = next((f for f in meant if records.is_done(f)), None)
+    if folder is None and (begun := next((f for f in meant if (f / "settings.yaml").is_file()), None)):
+        raise RefusedError(f"the run in {begun} is not finished: the command that began it goes on with it")
     if folder is None:
         there = ", ".join(file.parent.name for file in sorted(root.glob("*/result.json"))[:8])
         such = f", such as {there}" if there else "; there is none"
