@@ -1,6 +1,7 @@
 """`methods`: an epoch of PiCIE pass by pass, the untrained network and the chance levels, on random pictures."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import oracles
@@ -10,7 +11,7 @@ from tiny_methods import IMAGES, SIZE, K, N, Tiny, batches, build, close, run
 from torch import nn
 
 from picie_core import clustering, devices, losses, network, settings, views
-from picie_core.methods import METHODS, Batch, Method
+from picie_core.methods import METHODS, Batch, Method, Pass
 from picie_core.methods.picie import Picie
 from picie_core.settings import Settings
 from picie_core.views import geometry
@@ -340,6 +341,42 @@ def test_an_epoch_with_the_real_network():
     loss.backward()
     assert np.isfinite(float(loss.detach()))
     assert all(p.grad is not None for p in method.parameters())
+
+
+# What every method that learns does -----------------------------------------------------------------------------------
+
+GIVEN = {"probe": {"pretext": "untrained"}, "retraining": {"pretext": "untrained"}, "iic": {"iic_displacement": 2}}
+LEARNING = [name for name, method in METHODS.items() if method.learns]
+
+
+def training_passes(method: Method, epoch: int) -> Iterator[Pass]:
+    """The passes of an epoch that train, which are not run; those before them are."""
+    for pass_ in method.passes(epoch):
+        if pass_.name == "train":
+            yield pass_
+        else:
+            run(pass_)
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_it_learns_at_the_settings_rate(tiny, name):
+    own = {"probe": "transfer_learning_rate", "retraining": "transfer_learning_rate", "comus": "comus_learning_rate"}
+    setting = own.get(name, "learning_rate")
+    method = build(name, **{"learning_rate": 0.5} | {setting: 0.25} | GIVEN.get(name, {}))
+    optimizers = {*method.optimizers.values(), *(o for pass_ in training_passes(method, 0) for o in pass_.optimizers)}
+    assert {group["lr"] for optimizer in optimizers for group in optimizer.param_groups} == {0.25}
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_every_pass_of_training_has_an_order_of_the_runs_seed_and_its_own(tiny, name):
+    def orders(seed: int) -> list[list[int]]:
+        method = build(name, seed=seed, **GIVEN.get(name, {}))
+        return [list(pass_.order) for epoch in (0, 1) for pass_ in training_passes(method, epoch)]
+
+    one, other = orders(1), orders(2)
+    assert all(sorted(order) == list(range(N)) for order in one)
+    assert len({tuple(order) for order in (*one, *other)}) == len(one) + len(other) >= 4
+    assert orders(1) == one
 
 
 # Without training ----------------------------------------------------------------------------------------------------

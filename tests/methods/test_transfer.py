@@ -168,13 +168,6 @@ def test_only_what_a_classifier_predicts_is_in_the_classes_own_numbers(tmp_path)
     assert records.classes_of(tiny(tmp_path), matrix).tolist() == [1, 0, 2]
 
 
-def test_a_transfer_learns_at_its_own_rate(tmp_path):
-    for name in ("probe", "retraining"):
-        settings = probe(tmp_path, method=name, learning_rate=0.5, transfer_learning_rate=0.25)
-        (group,) = METHODS[name](settings, 3).optimizers["network"].param_groups
-        assert group["lr"] == 0.25
-
-
 def test_the_clustering_leaves_the_classifiers_score_as_it_was(tmp_path):
     found = run(probe(tmp_path, method="retraining", kmeans_batchnorm="batch"))
     assert found.progress["mean_iou_final"].iloc[-1] == found.result["mean_iou"]
