@@ -21,6 +21,7 @@ from picie_core import classes, devices, files, records
 from picie_core.errors import UnreadableError
 from picie_core.metrics import majority, majority_iou, match_iou, score
 from picie_core.metrics.partitions import objects, things_and_stuff
+from picie_core.records import parts
 from picie_core.settings import Settings
 from picie_core.tables import lists
 
@@ -32,8 +33,8 @@ def finished_run(folder, settings=None, matrix=MATRIX, **result):
     settings = settings or Settings(num_clusters=2)
     (folder / "settings.yaml").write_text(settings.to_yaml())
     if matrix is not None:
-        records.write_array(folder / "confusion.npy", matrix)
-    records.write_tensors(folder / "model.safetensors", {"weight": torch.arange(6.0).reshape(2, 3)})
+        parts.write_array(folder / "confusion.npy", matrix)
+    parts.write_tensors(folder / "model.safetensors", {"weight": torch.arange(6.0).reshape(2, 3)})
     record = {"key": folder.name, "seconds": 1.5, "classes": None, "commit": "c"} | result
     files.write_json(folder / "result.json", record)
     files.write_json(folder / "environment.json", devices.environment(torch.device("cpu")))
@@ -45,7 +46,7 @@ def finished_run(folder, settings=None, matrix=MATRIX, **result):
 
 def test_arrays_and_tensors_come_back(tmp_path):
     array = np.arange(6, dtype=np.int64).reshape(2, 3)
-    records.write_array(tmp_path / "a.npy", array)
+    parts.write_array(tmp_path / "a.npy", array)
     assert np.array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), array)
     tensors = {
         "step": torch.tensor(3.0),
@@ -55,7 +56,7 @@ def test_arrays_and_tensors_come_back(tmp_path):
             memory_format=torch.channels_last
         ),
     }
-    records.write_tensors(tmp_path / "t.safetensors", tensors)
+    parts.write_tensors(tmp_path / "t.safetensors", tensors)
     folder = finished_run(tmp_path / "run")
     (tmp_path / "t.safetensors").replace(folder / "model.safetensors")
     found = records.load(folder).weights()
@@ -67,7 +68,7 @@ def test_arrays_and_tensors_come_back(tmp_path):
 
 def test_objects_are_never_written_or_read(tmp_path):
     with pytest.raises(ValueError, match=r"[Oo]bject arrays"):
-        records.write_array(tmp_path / "confusion.npy", np.array([{"a": 1}], dtype=object))
+        parts.write_array(tmp_path / "confusion.npy", np.array([{"a": 1}], dtype=object))
     assert not list(tmp_path.iterdir())
     folder = finished_run(tmp_path / "run")
 
@@ -87,13 +88,13 @@ def test_objects_are_never_written_or_read(tmp_path):
 def test_tensors_that_the_disk_does_not_take_leave_the_old_file_and_say_why(tmp_path):
     """A real refusal of the system's, which the library has words of its own for."""
     file = tmp_path / "model.safetensors"
-    records.write_tensors(file, {"a": torch.arange(3)})
+    parts.write_tensors(file, {"a": torch.arange(3)})
     large = torch.zeros(100_000)  # not in the fork, where torch's threads are no more
 
     def work():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
-            records.write_tensors(file, {"a": large})
+            parts.write_tensors(file, {"a": large})
         except OSError as error:
             if error.errno == errno.EFBIG and error.filename == str(file):
                 die()
@@ -106,7 +107,7 @@ def test_tensors_that_the_disk_does_not_take_leave_the_old_file_and_say_why(tmp_
 def test_what_the_library_refuses_for_another_reason_is_its_own_error(tmp_path):
     shared = torch.zeros(4)
     with pytest.raises(RuntimeError, match="share memory"):
-        records.write_tensors(tmp_path / "x", {"a": shared, "b": shared})
+        parts.write_tensors(tmp_path / "x", {"a": shared, "b": shared})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,22 +124,22 @@ def test_progress_round_trip(tmp_path_factory, rows):
     table = [
         {"epoch": n, "loss": a, "seconds_train": b, "cluster_sizes_1_5": sizes} for n, (a, b, sizes) in enumerate(rows)
     ]
-    records.write_progress(folder, table)
-    found = records.read_progress(folder)
+    parts.write_progress(folder, table)
+    found = parts.read_progress(folder)
     assert found.columns.tolist() == list(table[0])
     assert found.to_dict("records") == table  # floats bit for bit, lists as lists
     assert found["epoch"].dtype.kind == "i"
 
 
 def test_progress_with_a_missing_number(tmp_path):
-    records.write_progress(tmp_path, [{"epoch": 0, "loss": float("nan")}, {"epoch": 1, "loss": 0.5}])
-    assert records.read_progress(tmp_path)["loss"].isna().tolist() == [True, False]
+    parts.write_progress(tmp_path, [{"epoch": 0, "loss": float("nan")}, {"epoch": 1, "loss": 0.5}])
+    assert parts.read_progress(tmp_path)["loss"].isna().tolist() == [True, False]
 
 
 def test_no_epochs_no_progress(tmp_path):
-    assert records.read_progress(tmp_path).empty
-    records.write_progress(tmp_path, [])
-    assert records.read_progress(tmp_path).empty
+    assert parts.read_progress(tmp_path).empty
+    parts.write_progress(tmp_path, [])
+    assert parts.read_progress(tmp_path).empty
 
 
 # -- run folders
@@ -147,7 +148,7 @@ def test_no_epochs_no_progress(tmp_path):
 def test_a_finished_run_is_loaded(tmp_path):
     settings = Settings(dataset="camvid", num_clusters=2, seed=7)
     folder = finished_run(tmp_path / "run", settings, classes=classes.SCENES.to_dict())
-    records.write_progress(folder, [{"epoch": 0, "loss": 1.5, "cluster_sizes_1_2": [3, 4]}])
+    parts.write_progress(folder, [{"epoch": 0, "loss": 1.5, "cluster_sizes_1_2": [3, 4]}])
     run = records.load(folder)
     assert (run.settings, run.folder, run.result["key"]) == (settings, folder, "run")
     assert np.array_equal(run.confusion, MATRIX)

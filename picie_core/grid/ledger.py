@@ -16,6 +16,7 @@ from picie_core.errors import UnreadableError
 from picie_core.grid.job import FAILURE, NOTEBOOK
 from picie_core.grid.plan import Grid, Job
 from picie_core.processes import lock
+from picie_core.records import parts
 from picie_core.settings import Settings, text
 from picie_core.settings.recipes import of_method
 from picie_core.training import run_folder, splits
@@ -187,9 +188,9 @@ def _wrapped(about: str, indent: str) -> list[str]:
 
 
 def progress_so_far(folder: Path) -> pd.DataFrame:
-    """`records.read_progress` of a run that is not done; empty where it cannot be read, until its next epoch."""
+    """`parts.read_progress` of a run that is not done; empty where it cannot be read, until its next epoch."""
     try:
-        found = records.read_progress(folder)
+        found = parts.read_progress(folder)
     except ValueError:
         return pd.DataFrame()
     return found if "seconds" in found else pd.DataFrame()

@@ -18,7 +18,7 @@ from picie_core.errors import WorkbookError
 from picie_core.methods import METHODS, Pass
 from picie_core.metrics import score
 from picie_core.processes import launcher, lock, ranks
-from picie_core.records import Run
+from picie_core.records import Run, parts
 from picie_core.settings import TAUGHT, Settings, SettingsError, combinations
 from picie_core.training import checkpoints, loading, passes
 from picie_core.training.feed import Feed
@@ -191,7 +191,7 @@ class _Loop:
         )
         self.seconds += seconds
         if self.writes:
-            records.write_progress(self.folder, self.rows)
+            parts.write_progress(self.folder, self.rows)
             self._checkpoint(epoch + 1)
 
     def _closing(self) -> dict[str, np.ndarray]:
@@ -209,12 +209,12 @@ class _Loop:
         tensors = self.method.state_dict()
         if self.method.final_prototypes is not None:
             tensors["final_prototypes"] = self.method.final_prototypes
-        records.write_tensors(self.folder / "model.safetensors", tensors)
+        parts.write_tensors(self.folder / "model.safetensors", tensors)
         result: dict[str, Any] = {"method": self.settings.method, "key": self.folder.name.rsplit("-", 1)[-1]}
         if matrices:
             result |= self._named_scores({name: matrix for name, matrix in matrices.items() if name != "final"})
             scores = score(matrices["final"], records.classes_of(self.settings, matrices["final"]))
-            records.write_array(self.folder / "confusion.npy", matrices["final"])
+            parts.write_array(self.folder / "confusion.npy", matrices["final"])
             result |= {"accuracy": scores.accuracy, "mean_iou": scores.mean_iou}
             result["iou"] = [None if np.isnan(v) else float(v) for v in scores.iou]
         result |= {

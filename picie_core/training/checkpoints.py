@@ -11,10 +11,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from picie_core import records
 from picie_core.errors import UnreadableError
 from picie_core.files import write_json
 from picie_core.methods import Method
+from picie_core.records import parts
 
 
 def state(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -52,7 +52,7 @@ def save(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any
     new, place, old = folder / "checkpoint.new", folder / "checkpoint", folder / "checkpoint.old"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    records.write_tensors(new / "state.safetensors", tensors)
+    parts.write_tensors(new / "state.safetensors", tensors)
     write_json(new / "counters.json", counters)
     if place.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -70,7 +70,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     for place in (folder / "checkpoint", folder / "checkpoint.old"):
         if (file := place / "counters.json").is_file():
             try:
-                counters = records.record(file, "epochs_done", "seconds", "param_groups", "rows")
+                counters = parts.record(file, "epochs_done", "seconds", "param_groups", "rows")
                 return safetensors.torch.load_file(place / "state.safetensors"), counters
             except (FileNotFoundError, ValueError, SafetensorError) as error:
                 raise UnreadableError(

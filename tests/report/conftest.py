@@ -36,6 +36,7 @@ def reports(tmp_path, monkeypatch):
 def made(reports):
     """Two finished runs of one digest on scenes, one of two others, and outputs below `local/scenes`."""
     from picie_core import files, records  # not above: torch is to be imported after the number of threads is set
+    from picie_core.records import parts
     from picie_core.settings import Settings
 
     settings = [Settings(seed=1), Settings(seed=2), Settings(dataset="scenes_b", seed=1)]
@@ -44,7 +45,7 @@ def made(reports):
         folder = reports / "runs" / f"run-{number}"
         folder.mkdir(parents=True)
         (folder / "settings.yaml").write_text(each.to_yaml())
-        records.write_array(folder / "confusion.npy", matrix)
+        parts.write_array(folder / "confusion.npy", matrix)
         environment = {"python": "3.11.7", "packages": {"torch": "2.15.0"}, "machine": "x86_64"}
         environment |= {"cpu_capability": "AVX512", "gpu": "A & B <GPU>" if number else None}
         if number < 2:

@@ -6,6 +6,7 @@ import pytest
 from tiny_runs import PROCESSES, outcome, run_and_die, shrink, tiny, watch_disk, watch_passes
 
 from picie_core import records, training
+from picie_core.records import parts
 from picie_core.training import checkpoints, run
 
 # (what happens, for the how manyth time, epochs that are done by then)
@@ -114,7 +115,7 @@ def test_the_real_network_too(tmp_path):
 def test_the_seconds_of_the_epochs_before_are_kept(tmp_path, monkeypatch):
     shrink(monkeypatch.setattr)
     killed(tiny(tmp_path), "train", 3)
-    before = records.read_progress(folder_of(tiny(tmp_path)))
+    before = parts.read_progress(folder_of(tiny(tmp_path)))
     again = run(tiny(tmp_path))
     assert again.progress["seconds"][0] == before["seconds"][0]
     assert again.result["seconds"] > again.progress["seconds"].sum() - 1e-9

@@ -17,6 +17,7 @@ from picie_core.clustering import ClusteringError
 from picie_core.datasets.problems import DataError
 from picie_core.methods import alternating, picie
 from picie_core.metrics import selection
+from picie_core.records import parts
 from picie_core.settings import Settings, SettingsError, recipes
 from picie_core.training import DivergedError, checkpoints, restore, run
 
@@ -419,7 +420,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice_and_keeps_the_last_good_epo
     tensors, counters = checkpoints.load(folder)
     assert counters["epochs_done"] == 1
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
-    assert records.read_progress(folder)["epoch"].tolist() == [0]
+    assert parts.read_progress(folder)["epoch"].tolist() == [0]
     with pytest.raises(FileNotFoundError, match="unfinished run: run the same settings again to go on"):
         records.load(folder)
     assert outcome(run(settings)) == outcome(trained)
