@@ -136,6 +136,19 @@ def test_progress_with_a_missing_number(tmp_path):
     assert parts.read_progress(tmp_path)["loss"].isna().tolist() == [True, False]
 
 
+def test_damaged_progress_is_named_wherever_it_was_cut(tmp_path):
+    folder = finished_run(tmp_path / "run", Settings(num_clusters=2, epochs=2))
+    file = folder / "progress.csv"
+    rows = [{"epoch": n, "loss": 1.25, "cluster_sizes_1_2": [3, 4], "seconds": 12.5} for n in (0, 1)]
+    parts.write_progress(folder, rows)
+    whole = file.read_bytes()
+    for end in range(1, len(whole)):
+        if whole[end - 1 : end] != b"\n":
+            file.write_bytes(whole[:end])
+            with pytest.raises(UnreadableError, match=r"run cannot be read: progress\.csv is not .* Delete the folder"):
+                records.load(folder)
+
+
 def test_no_epochs_no_progress(tmp_path):
     assert parts.read_progress(tmp_path).empty
     parts.write_progress(tmp_path, [])

@@ -190,10 +190,9 @@ def _wrapped(about: str, indent: str) -> list[str]:
 def progress_so_far(folder: Path) -> pd.DataFrame:
     """`parts.read_progress` of a run that is not done; empty where it cannot be read, until its next epoch."""
     try:
-        found = parts.read_progress(folder)
-    except ValueError:
+        return parts.read_progress(folder).astype({"seconds": float})
+    except (ValueError, KeyError):  # KeyError: it has no seconds
         return pd.DataFrame()
-    return found if "seconds" in found else pd.DataFrame()
 
 
 def _entry(job: Job, folder: Path) -> Entry:

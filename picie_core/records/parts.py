@@ -59,12 +59,17 @@ def write_progress(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_progress(folder: Path) -> pd.DataFrame:
-    """`progress.csv` with its lists; empty when no epoch was trained."""
+    """`progress.csv` with its lists; empty when no epoch was trained. Raises ValueError where it is damaged."""
     file = folder / "progress.csv"
-    if not file.is_file() or not file.read_text().strip():
-        return pd.DataFrame()
-    table = pd.read_csv(file)
-    for name in table.columns:
-        if name.startswith("cluster_sizes"):
-            table[name] = table[name].map(json.loads)
+    try:
+        if not file.is_file() or not (text := file.read_text()).strip():
+            return pd.DataFrame()
+        if not text.endswith("\n"):
+            raise ValueError("its last line is cut off")
+        table = pd.read_csv(io.StringIO(text))
+        for name in table.columns:
+            if name.startswith("cluster_sizes"):
+                table[name] = table[name].map(json.loads)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file.name} is not that of a run ({error})") from error
     return table

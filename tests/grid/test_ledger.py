@@ -87,11 +87,20 @@ def test_what_cannot_be_read_of_a_run_has_failed_and_is_not_done(folders, number
     assert entry.job in ledger.missing(folders)
 
 
-@pytest.mark.parametrize("content", ["a,b\n1,2,3\n4\n1,2,3,4\n", "epoch\n0\n"])
+SIZES = "epoch,cluster_sizes_1_2,seconds\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a,b\n1,2,3\n4\n1,2,3,4\n", "epoch\n0\n", "epoch,seconds\n0,long\n", "epoch,seconds\n0,12.0\n1,1",
+        f"{SIZES}0\n", f'{SIZES}0,"[1, ', f'{SIZES}0,"[1,"\n', f'{SIZES}0,"[1, 2]",12.0\n1,"[1, 2]"', b"\xff\n", bytes(40),
+    ],
+)  # fmt: skip
 def test_progress_that_cannot_be_read_is_none(folders, content):
     """Its next epoch writes it anew."""
     folder = list(folders.values())[1]
-    (folder / "progress.csv").write_text(content)
+    (folder / "progress.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     entry = ledger.entries(folders)[1]
     assert (entry.state, entry.share, entry.seconds) == ("waiting", 0.0, 0.0)
 
