@@ -35,7 +35,8 @@ if seed in (93, 96):
             break
         time.sleep(0.1)
 time.sleep(0.2)
-(folder / "settings.yaml").write_text("{settings: {}, sources: {}}")
+(folder / "settings.yaml").write_text("{settings: {method: rgb}, sources: {}}")
+(folder / "model.safetensors").write_bytes(b"\\x02" + bytes(7) + b"{}")
 result = {"key": folder.name, "seconds": 2.0, "classes": None, "commit": None, "stub": True}
 (folder / "result.json").write_text(json.dumps(result))
 '''

@@ -13,33 +13,18 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from finished_runs import MATRIX, finished_run
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import die, killed
 
-from picie_core import classes, devices, files, records
+from picie_core import classes, records
 from picie_core.errors import UnreadableError
 from picie_core.metrics import majority, majority_iou, match_iou, score
 from picie_core.metrics.partitions import objects, things_and_stuff
 from picie_core.records import parts
 from picie_core.settings import Settings
 from picie_core.tables import lists
-
-MATRIX = np.array([[5, 1], [2, 8]])
-
-
-def finished_run(folder, settings=None, matrix=MATRIX, **result):
-    folder.mkdir(parents=True)
-    settings = settings or Settings(num_clusters=2)
-    (folder / "settings.yaml").write_text(settings.to_yaml())
-    if matrix is not None:
-        parts.write_array(folder / "confusion.npy", matrix)
-    parts.write_tensors(folder / "model.safetensors", {"weight": torch.arange(6.0).reshape(2, 3)})
-    record = {"key": folder.name, "seconds": 1.5, "classes": None, "commit": "c"} | result
-    files.write_json(folder / "result.json", record)
-    files.write_json(folder / "environment.json", devices.environment(torch.device("cpu")))
-    return folder
-
 
 # -- single files
 
@@ -149,6 +134,21 @@ def test_damaged_progress_is_named_wherever_it_was_cut(tmp_path):
                 records.load(folder)
 
 
+def test_a_finished_run_has_every_epoch_of_a_method_that_learns(tmp_path):
+    folder = finished_run(tmp_path / "run", Settings(num_clusters=2, epochs=3))
+    rows = [{"epoch": n} for n in range(4)]
+    parts.write_progress(folder, rows)  # for longer than its settings say today
+    assert len(records.load(folder).progress) == 4
+    for missing in (rows[:2], []):
+        parts.write_progress(folder, missing)
+        with pytest.raises(UnreadableError, match=f"run cannot be read: progress.csv has {len(missing)} of 3 epochs"):
+            records.load(folder)
+    (folder / "progress.csv").unlink()
+    with pytest.raises(UnreadableError, match="has 0 of 3 epochs"):
+        records.load(folder)
+    assert records.load(finished_run(tmp_path / "rgb", Settings(method="rgb", num_clusters=2))).progress.empty
+
+
 def test_no_epochs_no_progress(tmp_path):
     assert parts.read_progress(tmp_path).empty
     parts.write_progress(tmp_path, [])
@@ -159,9 +159,9 @@ def test_no_epochs_no_progress(tmp_path):
 
 
 def test_a_finished_run_is_loaded(tmp_path):
-    settings = Settings(dataset="camvid", num_clusters=2, seed=7)
+    settings = Settings(dataset="camvid", num_clusters=2, seed=7, epochs=1)
     folder = finished_run(tmp_path / "run", settings, classes=classes.SCENES.to_dict())
-    parts.write_progress(folder, [{"epoch": 0, "loss": 1.5, "cluster_sizes_1_2": [3, 4]}])
+    parts.write_progress(folder, [{"epoch": 0, "cluster_sizes_1_2": [3, 4]}])
     run = records.load(folder)
     assert (run.settings, run.folder, run.result["key"]) == (settings, folder, "run")
     assert np.array_equal(run.confusion, MATRIX)
@@ -171,7 +171,7 @@ def test_a_finished_run_is_loaded(tmp_path):
 
 
 def test_without_labels_there_are_no_scores(tmp_path):
-    run = records.load(finished_run(tmp_path / "run", matrix=None))
+    run = records.load(finished_run(tmp_path / "run", Settings(epochs=0), matrix=None))
     assert (run.scores, run.confusion, run.classes) == (None, None, None)
     assert run.progress.empty
 
@@ -206,6 +206,37 @@ def test_a_run_that_cannot_be_read_is_named_and_left_out(tmp_path, caplog, file,
     assert [run.folder.name for run in records.finished(tmp_path)] == ["good"]
     assert f"{tmp_path / 'damaged'} cannot be read: " in caplog.text
     assert "Delete the folder" in caplog.text
+
+
+def test_the_weights_of_a_run_are_there_and_whole(tmp_path, monkeypatch):
+    folder = finished_run(tmp_path / "run")
+    file, run = folder / "model.safetensors", records.load(folder)
+    whole = file.read_bytes()
+    assert run.weights()["weight"].shape == (2, 3)
+    for content in (whole[:-1], whole[:40], whole + b"x", b"", None):
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        for read in (run.weights, lambda: records.load(folder)):
+            with pytest.raises(UnreadableError, match=rf"{folder} cannot be read: .* Delete the folder"):
+                read()
+
+
+def test_weights_that_the_system_cannot_read_now_are_not_to_be_deleted(tmp_path):
+    run = records.load(finished_run(tmp_path / "run"))
+    file = run.folder / "model.safetensors"
+    file.unlink()
+    file.symlink_to(file)  # in a circle; root may read a file of any mode
+    for read in (run.weights, lambda: records.load(run.folder)):
+        with pytest.raises(OSError, match="Too many levels of symbolic links"):
+            read()
+
+
+def test_a_scored_run_without_its_matrix_is_damaged_and_not_unlabelled(tmp_path):
+    folder = finished_run(tmp_path / "run", accuracy=81.25)
+    (folder / "confusion.npy").unlink()
+    with pytest.raises(UnreadableError, match=rf"{folder} cannot be read: .*confusion\.npy.* Delete the folder"):
+        records.load(folder)
 
 
 def test_a_result_without_what_tables_ask_for_is_told(tmp_path):

@@ -12,15 +12,16 @@ checkpoint/        while the run is going on
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import safetensors.torch
 import yaml
+from safetensors import SafetensorError
 from torch import Tensor
 
 from picie_core.classes import ClassTable
@@ -28,7 +29,7 @@ from picie_core.errors import UnreadableError
 from picie_core.metrics import MATCHINGS, Scores, identity, majority, majority_iou, match, match_iou, score
 from picie_core.metrics.partitions import object_classes, objects, things_and_stuff
 from picie_core.places import data_name
-from picie_core.records.parts import read_progress, record
+from picie_core.records.parts import check_tensors, read_progress, read_tensors, record
 from picie_core.settings import TAUGHT, Settings
 from picie_core.settings.methods import OBJECTS
 
@@ -70,8 +71,9 @@ class Run:
         return data_name(self.settings.dataset, self.settings.data_root)
 
     def weights(self) -> dict[str, Tensor]:
-        """`model.safetensors`: network, prototypes, by name."""
-        return safetensors.torch.load_file(self.folder / "model.safetensors")
+        """`model.safetensors`: network, prototypes, by name. Raises as `load`."""
+        with _told(self.folder):
+            return read_tensors(self.folder / "model.safetensors")
 
     @property
     def environment(self) -> Mapping[str, Any]:
@@ -104,13 +106,25 @@ def load(folder: Path) -> Run:
     if not is_done(folder):
         state = "an unfinished run: run the same settings again to go on" if folder.is_dir() else "no such folder"
         raise FileNotFoundError(f"no finished run in {folder} ({state})")
-    try:
+    with _told(folder):
         result = record(folder / "result.json", "key", "seconds", "classes", "commit")
-        matrix = np.load(folder / "confusion.npy", allow_pickle=False) if (folder / "confusion.npy").is_file() else None
+        scored = "accuracy" in result or (folder / "confusion.npy").is_file()
+        matrix = np.load(folder / "confusion.npy", allow_pickle=False) if scored else None
         settings = Settings.from_yaml((folder / "settings.yaml").read_text())
         scores = None if matrix is None else score(matrix, classes_of(settings, matrix))
-        return Run(settings, scores, matrix, read_progress(folder), folder, result)
-    except (FileNotFoundError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        progress = read_progress(folder)
+        if len(progress) < settings.own_epochs:
+            raise ValueError(f"progress.csv has {len(progress)} of {settings.own_epochs} epochs")
+        check_tensors(folder / "model.safetensors")
+        return Run(settings, scores, matrix, progress, folder, result)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """What of a finished run cannot be read is told as an `UnreadableError`, with what to do."""
+    try:
+        yield
+    except (FileNotFoundError, EOFError, ValueError, KeyError, TypeError, yaml.YAMLError, SafetensorError) as error:
         raise UnreadableError(f"{folder} cannot be read: {error}. Delete the folder to have it made again") from error
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import safetensors.torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from picie_core.files import whole, write
@@ -39,6 +39,22 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
             if number is None:
                 raise
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """A safetensors file's tensors, by name.
+
+    Raises:
+        SafetensorError, FileNotFoundError: it is damaged or not there; OSError: the system cannot read it now.
+    """
+    with file.open("rb"):  # for the system's own error: to the library all that it cannot open is not there
+        return safetensors.torch.load_file(file)
+
+
+def check_tensors(file: Path) -> None:
+    """Raise what `read_tensors` would for a safetensors file that is not whole, by its header and size alone."""
+    with file.open("rb"), safe_open(file, "np"):
+        pass
 
 
 def record(file: Path, *names: str) -> dict[str, Any]:

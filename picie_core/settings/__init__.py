@@ -16,7 +16,7 @@ from picie_core import suggestions
 from picie_core.settings import combinations, knobs, recipes
 from picie_core.settings.fields import Fields
 from picie_core.settings.knobs import SettingsError
-from picie_core.settings.methods import METHODS, OBJECTS, STUDENT, TAUGHT
+from picie_core.settings.methods import METHODS, OBJECTS, STUDENT, TAUGHT, WITHOUT_EPOCHS
 
 __all__ = ["METHODS", "TAUGHT", "Settings", "SettingsError", "parse", "text"]
 
@@ -108,7 +108,9 @@ class Settings(Fields):
 
     @property
     def own_epochs(self) -> int:
-        """Of the run's own training, not of those it starts from."""
+        """Of the run's own training, not of those it starts from; 0 of a method without."""
+        if self.method in WITHOUT_EPOCHS:
+            return 0
         if self.method == "comus":
             return self.comus_epochs if self.comus_iterations == 1 else self.comus_later_epochs
         return self.transfer_epochs if self.method in ("probe", "retraining") else self.epochs

@@ -16,6 +16,9 @@ METHODS = (
 )
 """Every method; `methods.METHODS` holds their classes (a test keeps the two in step)."""
 
+WITHOUT_EPOCHS = ("pseudomasks", "untrained", "random", "rgb", "position")
+"""Those that learn nothing before the final clustering, or whatever else they end with (`Method.learns`)."""
+
 TAUGHT = ("supervised", "probe", "retraining")
 """Those that learn from labels, and whose cluster k is class k."""
 

@@ -144,7 +144,7 @@ class _Loop:
         for said in combinations.unread(settings) if self.writes else ():
             log.warning("%s", said)
         ranks.own(len(val))  # refused now, not after an epoch
-        self.epochs = settings.own_epochs if self.method.learns else 0
+        self.epochs = settings.own_epochs
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -71,7 +70,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         if (file := place / "counters.json").is_file():
             try:
                 counters = parts.record(file, "epochs_done", "seconds", "param_groups", "rows")
-                return safetensors.torch.load_file(place / "state.safetensors"), counters
+                return parts.read_tensors(place / "state.safetensors"), counters
             except (FileNotFoundError, ValueError, SafetensorError) as error:
                 raise UnreadableError(
                     f"{place} cannot be read: {error}. Delete that folder, or give fresh=true, to train the run anew"

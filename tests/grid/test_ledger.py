@@ -5,19 +5,16 @@ import re
 
 import pytest
 from filelock import FileLock
+from finished_runs import finished_run
 
 from picie_core import options, places
 from picie_core.grid import ledger, plan
 from picie_core.grid.job import FAILURE, Failure, note
-from picie_core.settings import Settings
 
 
 def make(folder, seconds):
     """A finished run of so many seconds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "settings.yaml").write_text(Settings().to_yaml())
-    result = {"key": folder.name, "seconds": seconds, "classes": None, "commit": None}
-    (folder / "result.json").write_text(json.dumps(result))
+    finished_run(folder, seconds=seconds)
 
 
 @pytest.fixture
@@ -94,7 +91,8 @@ SIZES = "epoch,cluster_sizes_1_2,seconds\n"
     "content",
     [
         "a,b\n1,2,3\n4\n1,2,3,4\n", "epoch\n0\n", "epoch,seconds\n0,long\n", "epoch,seconds\n0,12.0\n1,1",
-        f"{SIZES}0\n", f'{SIZES}0,"[1, ', f'{SIZES}0,"[1,"\n', f'{SIZES}0,"[1, 2]",12.0\n1,"[1, 2]"', b"\xff\n", bytes(40),
+        f"{SIZES}0\n", f'{SIZES}0,"[1, ', f'{SIZES}0,"[1,"\n', f'{SIZES}0,"[1, 2]",12.0\n1,"[1, 2]"',
+        b"\xff\n", bytes(40),
     ],
 )  # fmt: skip
 def test_progress_that_cannot_be_read_is_none(folders, content):
@@ -133,43 +131,43 @@ def test_time_left_is_unknown_until_something_of_each_method_has_begun(folders, 
 
 @pytest.fixture
 def transfers(grid_file, tmp_path, monkeypatch):
-    """Two probes of PiCIE, with its run as the last row; two of no training, whose run is no job. One seed."""
+    """Two probes of PiCIE, with its run as the last row; two of DeepCluster, whose run is no job. One seed."""
     monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
     base = {"method": "probe", "num_clusters": 12, "transfer_epochs": 2}
     rows = {f"{name} {row}": base | {"pretext": row, "transfer_normalized": name == "unit"}
-            for name in ("raw", "unit") for row in ("picie", "untrained")}  # fmt: skip
+            for name in ("raw", "unit") for row in ("picie", "deepcluster")}  # fmt: skip
     return plan.prepare(plan.read(grid_file(rows | {"picie": {"num_clusters": 12}})))
 
 
 def test_jobs_that_would_wait_for_what_others_make_come_later(transfers):
     found = ledger.before(transfers)
-    picie, untrained = (next(iter(found[job])) for job in list(transfers)[:2])
+    picie, deepcluster = (next(iter(found[job])) for job in list(transfers)[:2])
     assert picie == list(transfers.values())[-1]
-    assert untrained not in transfers.values()
+    assert deepcluster not in transfers.values()
     assert [job.row for job in ledger.missing(transfers)] == [
-        "raw untrained", "picie", "raw picie", "unit picie", "unit untrained",
+        "raw deepcluster", "picie", "raw picie", "unit picie", "unit deepcluster",
     ]  # fmt: skip
-    make(untrained, 1.0)  # and so nobody waits for it
+    make(deepcluster, 1.0)  # and so nobody waits for it
     assert [job.row for job in ledger.missing(transfers)] == [
-        "raw untrained", "unit untrained", "picie", "raw picie", "unit picie",
+        "raw deepcluster", "unit deepcluster", "picie", "raw picie", "unit picie",
     ]  # fmt: skip
 
 
 def test_time_left_holds_the_runs_that_jobs_start_from(transfers):
-    raw, of_untrained, *_, picie = transfers.values()
-    untrained = next(iter(ledger.before(transfers)[list(transfers)[1]]))
-    for folder, seconds in ((raw, 2.0), (of_untrained, 4.0)):  # one of each name is known
+    raw, of_deepcluster, *_, picie = transfers.values()
+    deepcluster = next(iter(ledger.before(transfers)[list(transfers)[1]]))
+    for folder, seconds in ((raw, 2.0), (of_deepcluster, 4.0)):  # one of each name is known
         make(folder, seconds)
-    untrained.mkdir(parents=True)
-    for folder, seconds in ((picie, 10.0), (untrained, 5.0)):
+    deepcluster.mkdir(parents=True)
+    for folder, seconds in ((picie, 10.0), (deepcluster, 5.0)):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "progress.csv").write_text(f"epoch,seconds\n0,{seconds}\n")  # of three epochs
     # the two probes with unit features, and two thirds of each run that they start from
     assert ledger.seconds_left(ledger.entries(transfers), 1) == pytest.approx(2 + 4 + 20 + 10)
     assert ledger.seconds_left(ledger.entries(transfers), 9) == pytest.approx(36 / 3)  # three jobs are left
-    (untrained / "progress.csv").unlink()
+    (deepcluster / "progress.csv").unlink()
     assert ledger.seconds_left(ledger.entries(transfers), 1) is None
-    make(untrained, 5.0)
+    make(deepcluster, 5.0)
     assert ledger.seconds_left(ledger.entries(transfers), 1) == pytest.approx(2 + 4 + 20)
 
 

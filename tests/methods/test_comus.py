@@ -52,7 +52,7 @@ def test_each_iteration_starts_from_the_one_before_and_the_first_from_pseudo_mas
     while settings:
         chain.append((settings.method, settings.comus_iterations, settings.own_epochs, settings.seed))
         settings = settings.previous
-    assert chain == [("comus", 3, 5, 4), ("comus", 2, 5, 4), ("comus", 1, 7, 4), ("pseudomasks", 1, 4, 4),
+    assert chain == [("comus", 3, 5, 4), ("comus", 2, 5, 4), ("comus", 1, 7, 4), ("pseudomasks", 1, 0, 4),
                      ("picie", 1, 4, 4)]  # fmt: skip
 
 

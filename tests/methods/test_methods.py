@@ -16,6 +16,9 @@ from picie_core.methods.picie import Picie
 from picie_core.settings import Settings
 from picie_core.views import geometry
 
+GIVEN = {"probe": {"pretext": "untrained"}, "retraining": {"pretext": "untrained"}, "iic": {"iic_displacement": 2}}
+LEARNING = [name for name, method in METHODS.items() if method.learns]
+
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +30,7 @@ def test_the_registry_and_the_settings_name_the_same_methods():
     assert METHODS["picie"] is Picie
     for name in METHODS:
         assert isinstance(METHODS[name].results_version, int)
+        assert (Settings(method=name, **GIVEN.get(name, {})).own_epochs > 0) == METHODS[name].learns
 
 
 # An epoch of PiCIE ---------------------------------------------------------------------------------------------------
@@ -344,9 +348,6 @@ def test_an_epoch_with_the_real_network():
 
 
 # What every method that learns does -----------------------------------------------------------------------------------
-
-GIVEN = {"probe": {"pretext": "untrained"}, "retraining": {"pretext": "untrained"}, "iic": {"iic_displacement": 2}}
-LEARNING = [name for name, method in METHODS.items() if method.learns]
 
 
 def training_passes(method: Method, epoch: int) -> Iterator[Pass]:

@@ -35,24 +35,20 @@ def reports(tmp_path, monkeypatch):
 @pytest.fixture
 def made(reports):
     """Two finished runs of one digest on scenes, one of two others, and outputs below `local/scenes`."""
-    from picie_core import files, records  # not above: torch is to be imported after the number of threads is set
-    from picie_core.records import parts
+    from finished_runs import finished_run  # not above: torch is to be imported after the number of threads is set
+
+    from picie_core import files, records
     from picie_core.settings import Settings
 
     settings = [Settings(seed=1), Settings(seed=2), Settings(dataset="scenes_b", seed=1)]
-    matrix = np.array([[5, 1], [2, 8]])
     for number, each in enumerate(settings):
         folder = reports / "runs" / f"run-{number}"
-        folder.mkdir(parents=True)
-        (folder / "settings.yaml").write_text(each.to_yaml())
-        parts.write_array(folder / "confusion.npy", matrix)
+        finished_run(folder, each, commit="c0ffee")
         environment = {"python": "3.11.7", "packages": {"torch": "2.15.0"}, "machine": "x86_64"}
         environment |= {"cpu_capability": "AVX512", "gpu": "A & B <GPU>" if number else None}
-        if number < 2:
-            files.write_json(folder / "environment.json", environment)
+        files.write_json(folder / "environment.json", environment)
         (folder / "00_run.ipynb").write_text("{}")
-        result = {"key": folder.name, "seconds": 1.5, "classes": None, "commit": "c0ffee"}
-        files.write_json(folder / "result.json", result)
+    (folder / "environment.json").unlink()
     digest = records.digest(settings[0])
     folder = reports / "local" / "scenes"
     for name in ("figures", "tables", "notebooks"):
