@@ -14,6 +14,7 @@ import yaml
 from picie_core.grid.job import RUNS_AT_MOST, Failure, Order, Process, note, order
 from picie_core.grid.plan import GridError, Job
 from picie_core.grid.pool import POLL_SECONDS, Watch
+from picie_core.settings import document
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -67,7 +68,7 @@ def slurm(file: Path) -> Iterator["Client"]:
     except ImportError as error:
         raise GridError("grids on Slurm need dask-jobqueue: pip install -e '.[cluster]'") from error
     try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+        given = document.load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise GridError(f"{file} is not YAML: {error}") from error
     if not isinstance(given, Mapping):

@@ -12,7 +12,7 @@ from picie_core.datasets import DataError
 from picie_core.errors import WorkbookError
 from picie_core.grid import seeds as numbers
 from picie_core.methods import METHODS
-from picie_core.settings import TAUGHT, Settings, SettingsError, parse, text
+from picie_core.settings import TAUGHT, Settings, SettingsError, document, parse, text
 from picie_core.tables import published
 from picie_core.training import run_folder, splits
 
@@ -224,7 +224,7 @@ def prepare(grid: Grid) -> dict[Job, Path]:
 
 def _load(file: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = document.load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise GridError(f"{file} is not YAML: {error}") from error
     if not isinstance(content, Mapping):

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ConfigDict, PrivateAttr, TypeAdapter, ValidationError
 
 from picie_core import suggestions
-from picie_core.settings import combinations, knobs, recipes
+from picie_core.settings import combinations, document, knobs, recipes
 from picie_core.settings.fields import Fields
 from picie_core.settings.knobs import SettingsError
 from picie_core.settings.methods import METHODS, OBJECTS, STUDENT, TAUGHT, WITHOUT_EPOCHS
@@ -150,9 +150,9 @@ class Settings(Fields):
             SettingsError: the text is something else.
         """
         try:
-            record = yaml.safe_load(text)
-        except yaml.YAMLError:
-            record = None
+            record = document.load(text)
+        except yaml.YAMLError as error:
+            raise SettingsError(f"this is no settings file of a run: {error}") from error
         if not isinstance(record, dict) or not all(isinstance(record.get(p), dict) for p in ("settings", "sources")):
             raise SettingsError("this is no settings file of a run: expected settings.yaml of a run folder")
         older = {name: extra["before"] for name, f in cls.model_fields.items() if "before" in (extra := knobs.extra(f))}

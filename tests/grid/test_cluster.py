@@ -113,6 +113,7 @@ def test_nobody_answers(monkeypatch, address, why):
     ("content", "message"),
     [
         ("a: [", "is not YAML"),
+        ("cores: 4\ncores: 8", "line 2 repeats the key 'cores' of line 1"),
         ("- a", "expected arguments"),
         ("queue: x\nfarbe: red", "SLURMCluster refuses it"),
         ("jobs: 0", r"jobs = 0: expected how many Slurm jobs are to work, 1 or more"),

@@ -176,6 +176,10 @@ def test_a_title_and_texts_that_are_left_empty_are_none(tmp_path):
     ("content", "message"),
     [
         ("a: [", "is not YAML"),
+        (
+            "rows:\n- name: a\n  settings:\n    epochs: 2\n    'epochs': 4",
+            "line 5 repeats the key 'epochs' of line 4: give",
+        ),
         ("- a", "expected a mapping"),
         ("title: x", "no list of rows"),
         ("rows: []", "no list of rows"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from picie_core import classes
 from picie_core.datasets import DATASETS
 from picie_core.methods import METHODS
 from picie_core.settings import METHODS as METHOD_NAMES
-from picie_core.settings import Settings, SettingsError, combinations, parse, recipes
+from picie_core.settings import Settings, SettingsError, combinations, document, parse, recipes
 
 # Every point where paper and release differ, from the papers' and the release's side; written down apart from
 # `recipes`. (image_size 64, batch_size 8, so that the values that follow from them are seen to follow.)
@@ -328,6 +329,16 @@ def test_yaml_is_not_resolved_anew_when_a_table_has_changed(monkeypatch):
 def test_a_value_that_was_edited_counts_as_given():
     text = Settings(method="rgb").to_yaml().replace("num_clusters: 12\n", "num_clusters: 20\n", 1)
     assert Settings.from_yaml(text).explicit == {"method": "rgb", "num_clusters": 20}
+
+
+def test_a_value_that_was_given_twice_is_refused_with_its_lines():
+    with pytest.raises(SettingsError, match="line 3 repeats the key 'seed' of line 2"):
+        Settings.from_yaml("settings:\n  seed: 1\n  seed: 2\nsources: {}\n")
+
+
+def test_keys_of_mappings_that_others_are_made_of_may_be_given_again():
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\nd: [{x: 1}, {x: 1}]\ne: *b"
+    assert document.load(text) == yaml.safe_load(text)
 
 
 def test_yaml_is_loaded_safely():
