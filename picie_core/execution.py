@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from picie_core import files, places, suggestions
 from picie_core.errors import WorkbookError
-from picie_core.settings import Settings, SettingsError, parse
+from picie_core.settings import Settings, SettingsError, parse, seeds
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,8 @@ def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         Nothing when nothing is given; else what is given, with the whole `overrides` that will hold.
 
     Raises:
-        SettingsError: a name that is neither a parameter of the notebook nor a setting, a value that is not allowed, or
-            values that do not go together.
+        SettingsError: a name that is neither a parameter of the notebook nor a setting, a value that is not allowed,
+            values that do not go together, or `seed` of a notebook that has `seeds`.
         NotebookError: see `parameters_of`.
     """
     own = parameters_of(notebook)
@@ -134,6 +134,8 @@ def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         try:
             if name in own:
                 injected[name] = _value(name, value, own[name])
+                if name == "seeds":
+                    seeds.numbers(value)
             elif name not in Settings.model_fields:
                 raise SettingsError(_unknown(notebook, name, own))
             elif "overrides" not in own:
@@ -147,6 +149,8 @@ def route(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         raise SettingsError("\n".join(problems))
     if injected or extra:
         overrides = injected.get("overrides", own.get("overrides", {})) | extra
+        if "seeds" in own and "seed" in overrides:
+            raise SettingsError(f"seed: {notebook.name} takes seeds={overrides['seed']}, or 1-3, or 1,2,5")
         # What does not go together is found before a kernel starts.
         try:
             settings_of(own | injected | {"overrides": overrides})
@@ -282,7 +286,7 @@ def _value(name: str, value: Any, default: Any) -> Any:
 
 def _overrides(value: Any) -> dict[str, Any]:
     settings = _literal(value) if isinstance(value, str) else value
-    if not isinstance(settings, Mapping):
+    if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
         raise SettingsError(f"overrides = {value!r}: expected settings by name, such as {{'epochs': 2}}, or {{}}")
     return {name: _value(name, setting, None) for name, setting in settings.items()}
 
@@ -291,7 +295,7 @@ def _literal(text: str) -> Any:
     """What a text means in Python, `true`, `false` and `none` in any case; else the text itself."""
     try:
         return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false", "none") else text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # TypeError: a list as a key
         return text
 
 

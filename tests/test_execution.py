@@ -210,7 +210,7 @@ def test_every_mistake_is_told_at_once_and_the_nearest_name(small):
     assert "did you mean" not in lines[5]
 
 
-@pytest.mark.parametrize("value", ["3", "none", "{'epochs'", "epochs=3", 7])
+@pytest.mark.parametrize("value", ["3", "none", "{'epochs'", "epochs=3", 7, "{1: 2}", "{[]: 2}"])
 def test_overrides_are_settings_by_name(small, value):
     with pytest.raises(SettingsError, match=r"overrides = .*: expected settings by name"):
         route(small, {"overrides": value})
@@ -241,6 +241,17 @@ def test_a_refused_value_that_is_the_notebooks_own_is_said_to_be(small):
         with pytest.raises(SettingsError, match="image_size = 64") as refused:
             route(small, given)
         assert "itself" not in str(refused.value)
+
+
+def test_a_notebook_of_several_seeds_refuses_one_and_what_names_none(tmp_path):
+    several = notebook(tmp_path / "05.ipynb", parameters="seeds = '1'\noverrides = {}")
+    assert route(several, {"seeds": "1-3", "epochs": "2"}) == {"seeds": "1-3", "overrides": {"epochs": 2}}
+    for given in ({"seed": "4"}, {"overrides": "{'seed': 4}"}):
+        with pytest.raises(SettingsError, match=r"seed: 05\.ipynb takes seeds=4"):
+            route(several, given)
+    for given in ("3-1", "", "one", "1,1"):
+        with pytest.raises(SettingsError, match=rf"^seeds = '{given}'"):
+            route(several, {"seeds": given})
 
 
 def test_a_notebook_without_overrides_takes_its_own_parameters_alone(tmp_path):

@@ -10,9 +10,9 @@ import yaml
 from picie_core import network, places, records, suggestions
 from picie_core.datasets import DataError
 from picie_core.errors import WorkbookError
-from picie_core.grid import seeds as numbers
 from picie_core.methods import METHODS
 from picie_core.settings import TAUGHT, Settings, SettingsError, document, parse, text
+from picie_core.settings import seeds as numbers
 from picie_core.tables import published
 from picie_core.training import run_folder, splits
 

@@ -10,8 +10,8 @@ from tiny_runs import TINY
 from picie_core import options, places
 from picie_core.grid import plan
 from picie_core.grid.plan import GridError, find, read
-from picie_core.grid.seeds import numbers as of_notebook
 from picie_core.settings import SettingsError
+from picie_core.settings.seeds import numbers as of_notebook
 
 ROOT = Path(__file__).parents[2]
 GRIDS = sorted((ROOT / "notebooks" / "grids").glob("*.yaml"))
@@ -38,7 +38,7 @@ def test_seeds_are_numbers_and_ranges(grid_file, seeds, numbers):
 
 @pytest.mark.parametrize("seeds", ["3-1", "a", "", [], "1, 1", None])
 def test_what_is_no_seeds_is_refused_of_a_notebook_too(seeds):
-    with pytest.raises(SettingsError, match="seed"):
+    with pytest.raises(SettingsError, match=f"^seeds = {re.escape(repr(seeds))}[: ]"):
         of_notebook(seeds)
 
 
