@@ -1,5 +1,6 @@
 """What a method and its optimisers are in the middle of training: as tensors and plain numbers, on disk, and back."""
 
+import logging
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from picie_core.errors import UnreadableError
 from picie_core.files import write_json
 from picie_core.methods import Method
 from picie_core.records import parts
+
+log = logging.getLogger(__name__)
 
 
 def state(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -60,22 +63,27 @@ def save(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any
     shutil.rmtree(old, ignore_errors=True)
 
 
+def find(folder: Path) -> Path | None:
+    """The folder of a run's last whole checkpoint, or None. A kill between the two renames leaves it its old name."""
+    places = folder / "checkpoint", folder / "checkpoint.old"
+    return next((place for place in places if (place / "counters.json").is_file()), None)
+
+
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The last whole checkpoint, or None. A kill between the two renames leaves it under its old name.
+    """The last whole checkpoint (see `find`), or None, with a warning where there is one that is not whole.
 
     Raises:
         UnreadableError: its files are not those of a checkpoint; OSError: the system cannot read them now.
     """
-    for place in (folder / "checkpoint", folder / "checkpoint.old"):
-        if (file := place / "counters.json").is_file():
-            try:
-                counters = parts.record(file, "epochs_done", "seconds", "param_groups", "rows")
-                return parts.read_tensors(place / "state.safetensors"), counters
-            except (FileNotFoundError, ValueError, SafetensorError) as error:
-                raise UnreadableError(
-                    f"{place} cannot be read: {error}. Delete that folder, or give fresh=true, to train the run anew"
-                ) from error
-    return None
+    if (place := find(folder)) is None:
+        if (folder / "checkpoint").exists():
+            log.warning("%s has no counters.json: the run starts anew", folder / "checkpoint")
+        return None
+    try:
+        counters = parts.record(place / "counters.json", "epochs_done", "seconds", "param_groups", "rows")
+        return parts.read_tensors(place / "state.safetensors"), counters
+    except (FileNotFoundError, ValueError, SafetensorError) as error:
+        raise UnreadableError(f"{place} cannot be read: {error}. Delete that folder to train the run anew") from error
 
 
 def drop(folder: Path) -> None:

@@ -88,13 +88,15 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch, step):
     assert number_of(checkpoints.load(tmp_path)) == 1
 
 
-def test_a_half_written_checkpoint_is_never_loaded(tmp_path):
+def test_a_half_written_checkpoint_is_never_loaded(tmp_path, caplog):
     checkpoints.save(tmp_path, *checkpoint(1))
     (tmp_path / "checkpoint").rename(tmp_path / "checkpoint.new")
     assert checkpoints.load(tmp_path) is None
+    assert not caplog.text
     checkpoints.save(tmp_path, *checkpoint(1))
     (tmp_path / "checkpoint" / "counters.json").unlink()
-    assert checkpoints.load(tmp_path) is None
+    assert checkpoints.find(tmp_path) is checkpoints.load(tmp_path) is None
+    assert f"{tmp_path / 'checkpoint'} has no counters.json: the run starts anew" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_a_damaged_checkpoint_is_told_with_what_to_do(tmp_path, file, content, w
     if content is not None:
         place.write_bytes(whole[content] if isinstance(content, slice) else content)
     with pytest.raises(
-        UnreadableError, match=rf"checkpoint cannot be read: .*({words}).*Delete that folder, or give fr"
+        UnreadableError, match=rf"checkpoint cannot be read: .*({words}).*Delete that folder to train the run anew$"
     ):
         checkpoints.load(tmp_path)
     shutil.rmtree(tmp_path / "checkpoint")
