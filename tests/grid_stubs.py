@@ -42,6 +42,14 @@ result = {"key": folder.name, "seconds": 2.0, "classes": None, "commit": None, "
 '''
 
 
+def begin(folder: Path, *seconds: float) -> None:
+    """Leave in a run's folder what it does after epochs of so many seconds."""
+    (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
+    (folder / "checkpoint" / "counters.json").touch()
+    rows = "".join(f"{epoch},{taken}\n" for epoch, taken in enumerate(seconds))
+    (folder / "progress.csv").write_text(f"epoch,seconds\n{rows}")
+
+
 def starts(folder: Path) -> list[str]:
     """What each start of a stub noted: process, threads, graphics card."""
     file = folder / "starts"

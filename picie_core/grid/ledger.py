@@ -19,7 +19,7 @@ from picie_core.processes import lock
 from picie_core.records import parts
 from picie_core.settings import Settings, text
 from picie_core.settings.recipes import of_method
-from picie_core.training import run_folder, splits
+from picie_core.training import checkpoints, run_folder, splits
 
 STATES = ("done", "running", "failed", "waiting")
 
@@ -188,7 +188,10 @@ def _wrapped(about: str, indent: str) -> list[str]:
 
 
 def progress_so_far(folder: Path) -> pd.DataFrame:
-    """`parts.read_progress` of a run that is not done; empty where it cannot be read, until its next epoch."""
+    """`parts.read_progress` of a run that is not done; empty where it cannot be read, until its next epoch, and where
+    there is no checkpoint to go on from."""
+    if checkpoints.find(folder) is None:
+        return pd.DataFrame()
     try:
         return parts.read_progress(folder).astype({"seconds": float})
     except (ValueError, KeyError):  # KeyError: it has no seconds

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from children import wait_for
+from grid_stubs import begin
 
 from picie_core.grid import display, plan
 from picie_core.grid.display import Display
@@ -33,18 +34,13 @@ def shown(monkeypatch):
     return make
 
 
-def train(folder, epochs):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "progress.csv").write_text("epoch,seconds\n" + "".join(f"{epoch},1.0\n" for epoch in range(epochs)))
-
-
 def test_a_log_has_a_line_for_each_start_and_end_and_now_and_then_what_runs(folders, shown, monkeypatch):
     said = shown(terminal=False)
     monkeypatch.setattr(display, "LOG_SECONDS", 0.05)
     first, second, third = folders
     with Display(folders, 0) as seen:
         seen.started(first)
-        train(folders[first], 2)
+        begin(folders[first], 1.0, 1.0)
         seen.started(second)
         wait_for(lambda: "running: a, seed 1, 2 of 3 epochs; a, seed 2\n" in said(), 10)
         seen.ended(first, None)
@@ -72,7 +68,7 @@ def test_a_terminal_has_a_bar_that_names_what_runs(folders, shown, monkeypatch):
         seen.started(first)
         assert "1/3" in said()
         assert said().rstrip(" \r").endswith(", a, seed 1]")  # at once
-        train(folders[first], 1)
+        begin(folders[first], 1.0)
         wait_for(lambda: "a, seed 1, 1 of 3 epochs]" in said(), 10)
         seen.ended(first, None)
         seen.started(second)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from children import gone, heed, wait_for
-from grid_stubs import starts
+from grid_stubs import begin, starts
 from tiny_runs import outcome
 
 from picie_core import records, training
@@ -147,7 +147,7 @@ def test_ctrl_c_is_answered_at_once_and_at_the_end(grid_file, stub, monkeypatch,
 
     def interrupted(process):
         if starts(folder):
-            (folder / "progress.csv").write_text("epoch,seconds\n0,1.0\n")
+            begin(folder, 1.0)
             raise KeyboardInterrupt
         return really(process)
 

@@ -6,6 +6,7 @@ import re
 import pytest
 from filelock import FileLock
 from finished_runs import finished_run
+from grid_stubs import begin
 
 from picie_core import options, places
 from picie_core.grid import ledger, plan
@@ -23,9 +24,8 @@ def folders(grid_file, tmp_path, monkeypatch):
     monkeypatch.setenv("PICIE_RUNS", str(tmp_path / "runs"))
     found = plan.prepare(plan.read(grid_file({"a": {}}, (1, 2, 3, 4))))
     done, running, failed, _ = found.values()
-    running.mkdir(parents=True)
     make(done, 30.0)
-    (running / "progress.csv").write_text("epoch,seconds\n0,12.0\n")
+    begin(running, 12.0)
     note(failed, Failure("ValueError: no", "all of it"))
     return found
 
@@ -47,7 +47,7 @@ def test_the_states(folders, held):
 def test_more_rows_than_epochs_are_all_of_them(folders):
     """A run may have been trained for longer than its settings now say it is to be."""
     running = list(folders.values())[1]
-    (running / "progress.csv").write_text("epoch,seconds\n0,12.0\n1,12.0\n2,12.0\n3,12.0\n")
+    begin(running, 12.0, 12.0, 12.0, 12.0)
     assert ledger.entries(folders)[1].share == 1
 
 
@@ -101,6 +101,17 @@ def test_progress_that_cannot_be_read_is_none(folders, content):
     (folder / "progress.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     entry = ledger.entries(folders)[1]
     assert (entry.state, entry.share, entry.seconds) == ("waiting", 0.0, 0.0)
+
+
+@pytest.mark.parametrize("gone", ["checkpoint/counters.json", "checkpoint"])
+def test_without_a_checkpoint_to_go_on_from_nothing_was_done_before(folders, gone):
+    folder = list(folders.values())[1]
+    (folder / gone).rename(folder / "elsewhere")
+    entry = ledger.entries(folders)[1]
+    assert (entry.state, entry.share, entry.seconds) == ("waiting", 0.0, 0.0)
+    (folder / "elsewhere").rename(folder / gone)
+    (folder / "checkpoint").rename(folder / "checkpoint.old")  # as a kill may leave it
+    assert ledger.entries(folders)[1].seconds == 12.0
 
 
 def test_what_is_done_counts_whoever_did_it_and_whatever_failed_before(folders):
@@ -158,10 +169,8 @@ def test_time_left_holds_the_runs_that_jobs_start_from(transfers):
     deepcluster = next(iter(ledger.before(transfers)[list(transfers)[1]]))
     for folder, seconds in ((raw, 2.0), (of_deepcluster, 4.0)):  # one of each name is known
         make(folder, seconds)
-    deepcluster.mkdir(parents=True)
     for folder, seconds in ((picie, 10.0), (deepcluster, 5.0)):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "progress.csv").write_text(f"epoch,seconds\n0,{seconds}\n")  # of three epochs
+        begin(folder, seconds)  # the first of three epochs
     # the two probes with unit features, and two thirds of each run that they start from
     assert ledger.seconds_left(ledger.entries(transfers), 1) == pytest.approx(2 + 4 + 20 + 10)
     assert ledger.seconds_left(ledger.entries(transfers), 9) == pytest.approx(36 / 3)  # three jobs are left
