@@ -87,12 +87,11 @@ class Execution(Tethered):
         status, said = self.end()
         if status == DONE:
             return self.missing(said)
+        lines = [line for line in said.splitlines() if not line.startswith("Open ")]
         if status == FAILED:
-            lines = [line for line in said.splitlines() if not line.startswith("Open ")]
             return Failure(lines[-1] if lines else "no message", said)
         ended = f"signal {-status}" if status < 0 else f"exit status {status}"
-        last = said.splitlines()[-1] if said else "it said nothing"
-        return Failure(f"its process died ({ended}): {last}", said, final=False)
+        return Failure(f"its process died ({ended}): {lines[-1] if lines else 'it said nothing'}", said, final=False)
 
     def missing(self, said: str) -> Failure | None:
         """What is not there although the notebook was executed; None: all is."""

@@ -79,6 +79,12 @@ def test_a_job_that_always_dies_is_given_up(prepared):
     assert [len(starts(folder)) for folder in folders.values()] == [1, RUNS_AT_MOST]  # in the order of the seeds
 
 
+def test_of_a_kernel_that_died_the_reason_is_what_may_have_killed_it(prepared, stub):
+    stub.write_text("import sys; sys.exit('00_run.ipynb: Kernel died. Often out of memory: ...\\nOpen a.failed.ipynb')")
+    reason = work(prepared(1))[1].reason
+    assert reason == "its process died (exit status 1): 00_run.ipynb: Kernel died. Often out of memory: ..."
+
+
 def test_a_note_of_failure_goes_when_the_run_is_tried_again(prepared):
     folders = prepared(93)
     folder = next(iter(folders.values()))
