@@ -13,6 +13,7 @@ from picie_core.grid import ledger
 from picie_core.grid.job import Failure
 from picie_core.grid.plan import Job
 from picie_core.grid.pool import Watch
+from picie_core.processes import lock
 
 BAR_SECONDS = 2.0
 LOG_SECONDS = 60.0
@@ -46,9 +47,11 @@ class Display(Watch[Job]):
         """See `Watch`."""
         with self._telling:
             self._running[task] = None
-            if self._log:
+            if lock.held(self._folders[task]):
+                self._say(f"waiting for another process: {task}")
+            elif self._log:
                 self._say(f"started: {task}")
-            else:
+            if not self._log:
                 self._show()
 
     def ended(self, task: Job, failure: Failure | None) -> None:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from picie_core.grid.job import RUNS_AT_MOST, Execution, Failure, Process, order
 from picie_core.grid.plan import GridError, Job
-from picie_core.processes import cores
+from picie_core.processes import cores, lock
 
 POLL_SECONDS = 0.2
 
@@ -97,8 +97,9 @@ def work(
     """Run the tasks, one in each slot at a time, until all are over.
 
     A task whose process died is started again, at most `RUNS_AT_MOST` times in all; a task that failed is not, and the
-    others go on. When this function is left early (Ctrl-C, an error, one that `watch` raises) every process is ended;
-    what the last checkpoints of runs hold stays.
+    others go on. A run that another process holds when it would be started is left for last. When this function is
+    left early (Ctrl-C, an error, one that `watch` raises) every process is ended; what the last checkpoints of runs
+    hold stays.
 
     Args:
         tasks: jobs and their run folders, or notebooks and their outputs, in the order in which they are started.
@@ -112,7 +113,8 @@ def work(
     try:
         while waiting or running:
             while waiting and free:
-                task, slot = waiting.pop(0), free.pop(0)
+                nobodys = (n for n, task in enumerate(waiting) if not lock.held(tasks[task]))
+                task, slot = waiting.pop(next(nobodys, 0)), free.pop(0)
                 starts[task] += 1
                 running[task] = (start(task, tasks[task], slot), slot)
                 watch.started(task)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from children import wait_for
+from filelock import FileLock
 from grid_stubs import begin
 
 from picie_core.grid import display, plan
@@ -58,6 +59,18 @@ def test_a_log_has_a_line_for_each_start_and_end_and_now_and_then_what_runs(fold
         "stopping: each run keeps what its last epoch made; the same command goes on",
     ]
     assert {job: failure.reason for job, failure in seen.failed.items()} == {second: "ValueError: no"}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_run_that_another_process_has_is_said_to_be_waited_for(folders, shown, terminal):
+    said = shown(terminal)
+    first, second, _ = folders
+    folders[first].mkdir(parents=True)
+    with FileLock(folders[first] / "lock"), Display(folders, 0) as seen:
+        seen.started(first)
+        seen.started(second)
+    assert "waiting for another process: a, seed 1\n" in said()
+    assert "process: a, seed 2" not in said()
 
 
 def test_a_terminal_has_a_bar_that_names_what_runs(folders, shown, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from children import gone, wait_for
+from filelock import FileLock
 from grid_stubs import Leaves, Noted, starts
 
 from picie_core import files, records
@@ -69,6 +70,24 @@ def test_a_job_that_died_comes_before_those_that_wait(prepared):
     noted = Noted()
     pool.work(dict(reversed(prepared(1, 2, 92).items())), (None,), noted, pool.start_job)
     assert noted.began == [92, 92, 2, 1]
+
+
+def test_what_another_grid_has_begun_meanwhile_comes_last(prepared):
+    folders = prepared(1, 2, 3)
+    second = list(folders.values())[1]
+    second.mkdir(parents=True)
+
+    class Other(Noted):
+        def started(self, job):
+            super().started(job)
+            if len(self.began) == 1:
+                other.acquire()
+
+    other = FileLock(second / "lock")
+    pool.work(folders, (None,), noted := Other(), pool.start_job)
+    other.release()
+    assert noted.began == [1, 3, 2]
+    assert set(noted.over.values()) == {None}
 
 
 def test_a_job_that_always_dies_is_given_up(prepared):
