@@ -62,11 +62,14 @@ def settings(parameter: list[str] | None) -> dict[str, Any]:
     """What was given with `-p`, as the settings' types.
 
     Raises:
-        RefusedError, SettingsError: see `pair` and `settings.parse`.
+        RefusedError, SettingsError: see `pair` and `settings.parse`; or it is `overrides`.
     """
     from picie_core.settings import parse
 
-    return {name: parse(name, value) for name, value in map(pair, parameter or [])}
+    given = dict(map(pair, parameter or []))
+    if "overrides" in given:
+        raise RefusedError("-p overrides: belongs to `picie run` and a notebook's own settings; give each by its name")
+    return {name: parse(name, value) for name, value in given.items()}
 
 
 def matches(parameter: list[str] | None) -> "Callable[[Settings], bool]":

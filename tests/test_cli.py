@@ -116,6 +116,7 @@ def test_alone_it_shows_its_help(picie):
     ("words", "message"),
     [
         (("settings", "-p", "learning_rat=1"), r"no setting is called 'learning_rat': did you mean 'learning_rate'\?"),
+        (("settings", "-p", "overrides={}"), r"-p overrides: belongs to `picie run`"),
         (("settings", "-p", "epochs=two"), r"epochs = 'two': .*Expected int >= 0, <= 10000"),
         (("settings", "-p", "epochs"), r"-p 'epochs': expected name=value, such as -p seed=2"),
         (("settings", "-p", "recipe=theirs"), r"recipe = 'theirs': .*'paper' or 'release' or 'ours'"),
