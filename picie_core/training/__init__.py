@@ -286,6 +286,8 @@ class _Loop:
         tensors, counters = found
         checkpoints.restore(self.method, tensors, counters["param_groups"])
         self.rows, self.seconds = counters["rows"], counters["seconds"]
+        if self.writes:
+            parts.write_progress(self.folder, self.rows)  # which a kill may have left ahead, and a disk damaged
         log.info("%s: going on after %d of %d epochs", self.folder, counters["epochs_done"], self.epochs)
         return counters["epochs_done"]
 

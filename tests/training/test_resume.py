@@ -121,6 +121,14 @@ def test_the_seconds_of_the_epochs_before_are_kept(tmp_path, monkeypatch):
     assert again.result["seconds"] > again.progress["seconds"].sum() - 1e-9
 
 
+def test_a_damaged_table_of_epochs_is_written_anew_from_the_checkpoint(tmp_path, monkeypatch, whole):
+    """Also where no epoch is left that would write it."""
+    shrink(monkeypatch.setattr)
+    killed(tiny(tmp_path), "replace result.json", 1)
+    (folder_of(tiny(tmp_path)) / "progress.csv").write_text("epoch,lo")
+    assert outcome(run(tiny(tmp_path))) == whole()
+
+
 def test_a_full_disk_stops_the_run_and_keeps_its_checkpoint(tmp_path, monkeypatch, whole):
     shrink(monkeypatch.setattr)
     saves = iter(range(10))
