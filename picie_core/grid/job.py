@@ -4,14 +4,18 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import Timeout
 
 from picie_core import files, places, records
 from picie_core.grid import leash
 from picie_core.grid.leash import DONE, FAILED
 from picie_core.grid.plan import Job
+from picie_core.processes import lock
 from picie_core.processes.tether import Tethered
 
 log = logging.getLogger(__name__)
@@ -118,9 +122,17 @@ class Process(Execution):
     def __init__(self, order: Order, gpu: str | None = None) -> None:
         self.folder = order.folder
         (self.folder / FAILURE).unlink(missing_ok=True)  # of an earlier attempt
+        self.claim = lock.claim(self.folder)
+        with suppress(Timeout):  # else it waits for a run that another grid has claimed
+            self.claim.acquire()
         environment = dict(order.places) | {"OMP_NUM_THREADS": str(order.job.settings.threads)}
         environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
         super().__init__(NOTEBOOK, order.given, self.folder / f"{NOTEBOOK}.ipynb", environment)
+
+    def release(self) -> None:
+        """See `Tethered`; and of the claim to the run."""
+        super().release()
+        self.claim.release()
 
     def missing(self, said: str) -> Failure | None:
         """See `Execution`: the run."""

@@ -97,7 +97,7 @@ def work(
     """Run the tasks, one in each slot at a time, until all are over.
 
     A task whose process died is started again, at most `RUNS_AT_MOST` times in all; a task that failed is not, and the
-    others go on. A run that another process holds when it would be started is left for last. When this function is
+    others go on. A run that another process holds or has claimed by then is left for last. When this function is
     left early (Ctrl-C, an error, one that `watch` raises) every process is ended; what the last checkpoints of runs
     hold stays.
 
@@ -113,7 +113,7 @@ def work(
     try:
         while waiting or running:
             while waiting and free:
-                nobodys = (n for n, task in enumerate(waiting) if not lock.held(tasks[task]))
+                nobodys = (n for n, task in enumerate(waiting) if not lock.claimed(tasks[task]))
                 task, slot = waiting.pop(next(nobodys, 0)), free.pop(0)
                 starts[task] += 1
                 running[task] = (start(task, tasks[task], slot), slot)

@@ -69,6 +69,23 @@ def held(folder: Path) -> bool:
     return False
 
 
+def claim(folder: Path) -> FileLock:
+    """A lock for who starts a process that is to `hold` the folder, which takes it seconds; not acquired, and it never
+    waits."""
+    return FileLock(folder / "claim", timeout=0)
+
+
+def claimed(folder: Path) -> bool:
+    """Whether the folder is held, or there is a `claim` to it."""
+    if (folder / "claim").exists():
+        try:
+            with claim(folder):
+                pass
+        except OSError:  # taken (`Timeout` is one), or not ours to take
+            return True
+    return held(folder)
+
+
 def _locks(folder: Path) -> list[tuple[BaseFileLock, str]]:
     lease = SoftFileLease(
         folder / "lease", lease_duration=STALE_SECONDS, heartbeat_interval=BEAT_SECONDS, on_compromise=_lost

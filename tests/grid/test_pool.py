@@ -17,7 +17,7 @@ from picie_core import files, records
 from picie_core.grid import ledger, plan, pool
 from picie_core.grid.job import FAILURE, RUNS_AT_MOST, Process, order
 from picie_core.grid.plan import GridError
-from picie_core.processes import tether
+from picie_core.processes import lock, tether
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,8 @@ def test_a_job_that_died_comes_before_those_that_wait(prepared):
     assert noted.began == [92, 92, 2, 1]
 
 
-def test_what_another_grid_has_begun_meanwhile_comes_last(prepared):
+@pytest.mark.parametrize("name", ["lock", "claim"])
+def test_what_another_grid_has_begun_meanwhile_comes_last(prepared, name):
     folders = prepared(1, 2, 3)
     second = list(folders.values())[1]
     second.mkdir(parents=True)
@@ -83,11 +84,23 @@ def test_what_another_grid_has_begun_meanwhile_comes_last(prepared):
             if len(self.began) == 1:
                 other.acquire()
 
-    other = FileLock(second / "lock")
+    other = FileLock(second / name)
     pool.work(folders, (None,), noted := Other(), pool.start_job)
     other.release()
     assert noted.began == [1, 3, 2]
     assert set(noted.over.values()) == {None}
+
+
+def test_a_job_is_claimed_from_its_start_to_its_end(prepared):
+    """Its kernel holds the run's lock seconds later: until then a second grid would start the same one."""
+    ((job, folder),) = prepared(93).items()
+    assert not lock.claimed(folder)
+    first, second = Process(order(job, folder)), Process(order(job, folder))
+    assert lock.claimed(folder)
+    second.stop()
+    assert lock.claimed(folder)
+    first.stop()
+    assert not lock.claimed(folder)
 
 
 def test_a_job_that_always_dies_is_given_up(prepared):
