@@ -72,11 +72,11 @@ def run(
     picie run 00 -p method=untrained -p epochs=4          the rest of the notebook's overrides stay
     picie run 00 -p method=untrained -p overrides={}      none of them does
     """
-    from picie_core import execution
+    from picie_core import execution, parameters
 
     file = execution.find(notebook)
     given = dict(options.pair(text) for text in parameter or [])
-    injected = execution.route(file, given)
+    injected = parameters.route(file, given)
     overrides = injected.get("overrides", {})
     stay = {} if "overrides" in given else {name: v for name, v in overrides.items() if name not in given}
     if stay:
@@ -144,14 +144,14 @@ def demo(
     picie demo                  6 to 22 minutes on 2 cores, no data, no GPU
     picie demo --workers 1      one notebook after the other: less memory, more time
     """
-    from picie_core import demo, execution, files, records, tables
+    from picie_core import demo, execution, files, parameters, records, tables
     from picie_core.report import folder as report_folder
     from picie_core.report import outputs
     from picie_core.tables import lists
 
     with options.ended_in_order():
         folders = demo.execute(workers)
-    main = execution.settings_of(execution.parameters_of(execution.find(demo.MAIN)))
+    main = parameters.settings_of(parameters.of(execution.find(demo.MAIN)))
     table = tables.over_seeds(tables.of_settings(tables.results(), main))
     typer.echo(f"\n{tables.as_text(table)}(the runs of {demo.MAIN}; `picie results` has all)")
     for dataset, folder in folders.items():

@@ -24,7 +24,8 @@ LAYERS = (
     "scenes datasets records processes devices views network clustering losses metrics saliency discovery",
     "methods evaluation",
     "training",
-    "palettes figures tables studies grid execution segmentation benchmark diagnosis report options demo cli __main__",
+    "palettes figures tables studies grid parameters execution segmentation benchmark diagnosis report options demo "
+    "cli __main__",
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
 LONGEST = 300  # lines of a module

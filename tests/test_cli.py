@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from picie_core import cli, demo, execution, figures, options, places, records, tables, training
+from picie_core import cli, demo, execution, figures, options, parameters, places, records, tables, training
 from picie_core.datasets import DATASETS
 from picie_core.report import publishing
 from picie_core.settings import Settings
@@ -539,7 +539,7 @@ def test_demo_ends_with_the_table_and_a_report_of_each_data_set(picie, home, tin
     monkeypatch.setattr(demo, "execute", execute)
     monkeypatch.setenv("PICIE_RUNS", str(tiny_run.folder.parent))
     mine = tables.results(tiny_run.folder.parent)
-    own = execution.parameters_of(home / "notebooks" / "03_picie.ipynb")["overrides"]
+    own = parameters.of(home / "notebooks" / "03_picie.ipynb")["overrides"]
     main, other = records.digest(Settings(**own)), {"digest": "another", "method": "iic"}  # a small run of a notebook
     defaults = {"digest": records.digest(Settings()), "method": "supervised"}
     found = [mine.assign(digest=main), mine.assign(**other), mine.assign(**defaults)]

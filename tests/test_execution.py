@@ -12,8 +12,9 @@ import papermill
 import pytest
 from children import gone, heed, wait_for
 
-from picie_core import execution
-from picie_core.execution import NotebookError, execute, find, parameters_of, route, settings_of
+from picie_core import execution, parameters
+from picie_core.execution import NotebookError, execute, find
+from picie_core.parameters import route, settings_of
 from picie_core.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parent.parent
@@ -98,32 +99,32 @@ def test_a_home_without_notebooks_is_named(tmp_path, monkeypatch):
 
 
 def test_parameters_are_names_and_values(small):
-    assert parameters_of(small) == {
+    assert parameters.of(small) == {
         "dataset": "scenes", "data_root": None, "seed": 1, "examples": 6, "shown": True, "title": "a # b",
         "overrides": {"image_size": 64, "train_images": 48},
     }  # fmt: skip
 
 
 def test_a_notebook_without_a_cell_of_parameters_has_none(tmp_path):
-    assert parameters_of(notebook(tmp_path / "a.ipynb", "pass", parameters=None)) == {}
+    assert parameters.of(notebook(tmp_path / "a.ipynb", "pass", parameters=None)) == {}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_papermill_sees_the_same_names_in_our_notebooks(path):
-    assert list(parameters_of(path)) == list(papermill.inspect_notebook(str(path)))
+    assert list(parameters.of(path)) == list(papermill.inspect_notebook(str(path)))
 
 
 @pytest.mark.parametrize("content", ["# a README", "[]", "{}", '{"cells": [1]}', '{"worksheets": []}'])
 def test_what_is_no_notebook_is_named(tmp_path, content):
     (tmp_path / "a.ipynb").write_text(content)
     with pytest.raises(NotebookError, match=r"a\.ipynb is not a notebook"):
-        parameters_of(tmp_path / "a.ipynb")
+        parameters.of(tmp_path / "a.ipynb")
 
 
 @pytest.mark.parametrize("source", ["seed = 1 + x", "seed", "a = b = 1", "import os", "seed = (", "a.b = 2"])
 def test_parameters_are_literals(tmp_path, source):
     with pytest.raises(NotebookError, match="the parameters cell may hold `name = literal` only"):
-        parameters_of(notebook(tmp_path / "a.ipynb", parameters=source))
+        parameters.of(notebook(tmp_path / "a.ipynb", parameters=source))
 
 
 # -- the way of a value
@@ -131,7 +132,7 @@ def test_parameters_are_literals(tmp_path, source):
 
 def test_the_settings_of_a_notebook_are_those_of_its_parameters_and_its_overrides(small):
     given = {"dataset": "scenes", "data_root": None, "seed": 3, "image_size": 64, "train_images": 48}
-    assert settings_of(parameters_of(small) | {"seed": 3}) == Settings(**given)
+    assert settings_of(parameters.of(small) | {"seed": 3}) == Settings(**given)
 
 
 def test_nothing_given_is_nothing_injected(small):
