@@ -73,8 +73,8 @@ def execute(notebook: Path, given: Mapping[str, Any], output: Path, quiet: bool 
         notebook: to execute; it is not changed.
         given: see `parameters.route`.
         output: the executed notebook's file, written whole and only on success.
-        quiet: no progress bar over cells. Else what the cells said on standard error, such as files of a data set that
-            are not looked at, is logged as warnings when they are through.
+        quiet: no progress bar over cells. Else what the cells said on standard error and did not clear, such as files
+            of a data set that are not looked at, is logged as warnings when they are through.
 
     Returns:
         `output`.

@@ -231,7 +231,7 @@ def _entries(
     here = (status.st_dev, status.st_ino)
     if here in above:  # a link back
         return
-    if deep and _is_album(folder):
+    if _is_album(folder):
         passed_over.append(f"{folder} holds what `picie segment` has written: it is left out")
         return
     for path in inside:

@@ -16,8 +16,8 @@ class Row(NamedTuple):
 
 
 def rows(file: Path, needed: tuple[str, ...], expected: str) -> list[Row]:
-    """The rows of a CSV file in UTF-8, with or without a byte order mark. Its cells are parted by what parts the first
-    line: commas, semicolons (as spreadsheets do in half of Europe) or tabs.
+    """The rows of a CSV file in UTF-8, with or without a byte order mark. Its cells are parted by commas,
+    semicolons (as spreadsheets do in half of Europe) or tabs, whichever gives the needed columns.
 
     Args:
         file: the table, whose first line names the columns.
@@ -30,9 +30,9 @@ def rows(file: Path, needed: tuple[str, ...], expected: str) -> list[Row]:
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
-        comma = max(",;\t", key=text.partition("\n")[0].count)
-        reader = csv.DictReader(io.StringIO(text), delimiter=comma, skipinitialspace=True)
-        columns = reader.fieldnames or ()
+        readers = {c: csv.DictReader(io.StringIO(text), delimiter=c, skipinitialspace=True) for c in ",;\t"}
+        comma = max(readers, key=lambda c: len(set(needed) & set(readers[c].fieldnames or ())))
+        reader, columns = readers[comma], readers[comma].fieldnames or ()
         found = [Row(f"{file}, line {reader.line_num}", cells) for cells in reader]
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 ({error}): in a spreadsheet, save it as 'CSV UTF-8'") from error

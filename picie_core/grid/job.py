@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
-
 from picie_core import files, places, records
 from picie_core.grid import leash
 from picie_core.grid.leash import DONE, FAILED
@@ -123,7 +121,9 @@ class Process(Execution):
         self.folder = order.folder
         (self.folder / FAILURE).unlink(missing_ok=True)  # of an earlier attempt
         self.claim = lock.claim(self.folder)
-        with suppress(Timeout):  # else it waits for a run that another grid has claimed
+        with suppress(
+            OSError
+        ):  # another grid has claimed the run (`Timeout`), or the claim, which saves time alone, may not be made
             self.claim.acquire()
         environment = dict(order.places) | {"OMP_NUM_THREADS": str(order.job.settings.threads)}
         environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}

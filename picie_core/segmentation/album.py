@@ -11,7 +11,7 @@ from PIL import Image
 
 from picie_core import files, palettes, training
 from picie_core.datasets.decoding import read_image
-from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Photographs, photographs
+from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Photographs, files_in, photographs
 from picie_core.datasets.problems import BadImages, DataError, Problem, Unusable
 from picie_core.records import Run
 from picie_core.segmentation import legend, maps, page
@@ -35,8 +35,9 @@ def segment(
     cluster numbers; 16-bit greyscale beyond 256 clusters) and `sub/photo.overlay.jpg` (clusters drawn over the image),
     both as large as the image when it is upright (by its EXIF orientation; an overlay has no side above
     `maps.JPEG_SIDE`), and `sub/photo.pair.jpg` (image and overlay side by side, small); `clusters.csv` (cluster, name,
-    share in percent of all pixels, pixels, images, color); and `index.html`, which shows all of it. Images that differ
-    in nothing but their ending (`photo.jpg` beside `photo.png`) keep it: `photo.jpg.png`.
+    share in percent of all pixels, pixels, images, color, run); and `index.html`, which shows all of it. Images that
+    differ in nothing but their ending (`photo.jpg` beside `photo.png`) keep it: `photo.jpg.png`. In a new folder table
+    and page are there, of nothing, before the first map; in an old one they are written at the end.
 
     Args:
         run: a finished run.
@@ -52,8 +53,9 @@ def segment(
         `index.html`, beside which the rest lies.
 
     Raises:
-        DataError: there is no image, `out` is a file, lies among the images, holds the segments of another run or an
-            `index.html` of something else, or `names` has a cluster that the run has not; nothing has been written.
+        DataError: there is no image, `out` is a file, lies among the images, holds the segments of another run, an
+            `index.html` of something else or other pictures, or `names` has a cluster that the run has not; nothing has
+            been written.
         BadImages: some images could not be used, or have names too long for what is written of them; the others have
             been segmented, and the page names both. (With none that could, page and table stay what they were.)
         OSError: the disk is full or the folder cannot be written, see `files.of_file`.
@@ -64,7 +66,8 @@ def segment(
         raise DataError(
             f"{out / PAGE} is not a page of `picie segment`, which would overwrite it; choose another folder"
         )
-    names = _kept(out, run.folder.name) if names is None else names
+    kept = _kept(out, run.folder.name)
+    names = kept if names is None else names
     k = run.settings.predicted_clusters
     if strange := sorted(n for n in names if not 0 <= n < k):
         raise DataError(f"a name for cluster {', '.join(map(str, strange))}: this run has clusters 0 to {k - 1}")
@@ -73,8 +76,19 @@ def segment(
     method, fabric = training.restore(run)
     out.mkdir(parents=True, exist_ok=True)
     palette = palettes.of_run(run)
+    if run.settings.background is not None:
+        palette[run.settings.background] = 0
+    title = f"Segments of {images.resolve().name}"
+
+    def describe() -> None:
+        rows = legend.clusters(palette, legend.cluster_names(run) | dict(names), pixels, seen)
+        files.write(out / TABLE, legend.as_csv(rows, run.folder.name))
+        files.write(out / PAGE, page.page(out, title, run.folder.name, rows, shown, bad, unread))
+
     pixels, seen = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
     shown, bad = [], []
+    if not (out / PAGE).exists():
+        describe()  # whose the maps are is known, too, where this is stopped
     for done, (file, place) in enumerate(zip(photos, places, strict=True), start=1):
         try:
             image = np.asarray(_read(file))
@@ -92,10 +106,7 @@ def segment(
             shown.append(photo)
         tick(done, len(photos))
     if shown:
-        rows = legend.clusters(palette, legend.cluster_names(run) | dict(names), pixels, seen)
-        files.write(out / TABLE, legend.as_csv(rows, run.folder.name))
-        title = f"Segments of {images.resolve().name}"
-        files.write(out / PAGE, page.page(out, title, run.folder.name, rows, shown, bad, unread))
+        describe()
         _tell_of_others(out, shown)
     if bad:
         others = {0: "None is segmented", 1: f"The other one is segmented in {out}"}
@@ -118,24 +129,30 @@ def _listed(images: Path) -> Photographs:
 
 
 def _kept(out: Path, run: str) -> Mapping[int, str]:
-    """The names in the table of an album that is written again."""
-    try:
-        return legend.read_names(out / TABLE, run) if (out / TABLE).is_file() else {}
-    except legend.OtherRunError as error:
+    """The names in the table of an album that is written again, which is to be of this run; of a new one none."""
+    if not (out / TABLE).is_file():
+        if own := files_in(out, IMAGE_SUFFIXES, deep=True) if out.is_dir() else []:
+            raise DataError(
+                f"{out} holds pictures of other origin, such as {own[0].relative_to(out)}, which would no longer be "
+                "taken for photographs; choose another folder"
+            )
+        return {}
+    if (theirs := legend.run_of(out / TABLE)) != run:
+        whose = f"run {theirs}" if theirs else f"a run that its {TABLE} does not name"
         raise DataError(
-            f"{out} holds the segments of run {error.run}, whose maps would lie among those of {run}; choose another "
-            "folder"
-        ) from error
+            f"{out} holds the segments of {whose}, among which those of {run} would lie; choose another folder"
+        )
+    return legend.read_names(out / TABLE, run)
 
 
 def _tell_of_others(out: Path, shown: Sequence[page.Photo]) -> None:
     """Warn of maps that the page does not show: whoever reads all of them would count these, too."""
-    mine = {file for photo in shown for file in (photo.map, photo.overlay, photo.pair)}
-    endings = (".png", ".overlay.jpg", ".pair.jpg")
-    if others := sorted(file for file in out.rglob("*") if file.name.endswith(endings) and file not in mine):
+    mine = {photo.overlay for photo in shown}
+    if others := sorted(file for file in out.rglob("*.overlay.jpg") if file not in mine):
         log.warning(
-            "%s: %d pictures there are not of this page, such as %s: their photographs are gone, renamed or could not "
-            "be used; delete them", out, len(others), others[0].relative_to(out),
+            "%s: %d maps there are not of this page, such as that of %s: their photographs are gone, renamed or could "
+            "not be used; delete NAME.png, NAME.overlay.jpg and NAME.pair.jpg of each",
+            out, len(others), others[0].relative_to(out).as_posix().removesuffix(".overlay.jpg"),
         )  # fmt: skip
 
 

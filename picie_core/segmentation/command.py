@@ -37,7 +37,6 @@ def segment(
     from picie_core.datasets import BadImages
     from picie_core.segmentation import album, legend
 
-    given = legend.read_names(names.expanduser(), run.expanduser().resolve().name) if names else None
     root = places.runs_root()
     meant = (root / run, run.expanduser())
     folder = next((f for f in meant if records.is_done(f)), None)
@@ -47,6 +46,8 @@ def segment(
         there = ", ".join(file.parent.name for file in sorted(root.glob("*/result.json"))[:8])
         such = f", such as {there}" if there else "; there is none"
         raise RefusedError(f"no finished run {run}: give its folder, or its name below {root}{such}")
+    folder = folder.resolve()  # a link, or `.`, has another name than the run
+    given = legend.read_names(names.expanduser(), folder.name) if names else None
     target = out.expanduser()
     stopped = "stopped: the maps so far stay; the page and the table are written at the end, by the same command"
     try:

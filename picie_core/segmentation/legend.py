@@ -72,19 +72,9 @@ def cluster_names(run: Run) -> dict[int, str]:
     return {k: f"{names[c]}?" for k, c in shown if c >= 0} | own
 
 
-class OtherRunError(DataError):
-    """Names of the clusters of another run.
-
-    Attributes:
-        run: whose they are.
-    """
-
-    def __init__(self, file: Path, run: str, asked: str) -> None:
-        self.run = run
-        super().__init__(
-            f"{file} names the clusters of run {run}, and those of {asked} have numbers of their own: look at its page "
-            "and name them anew (without its column `run` the table is taken as it is)"
-        )
+def run_of(file: Path) -> str:
+    """The run that a table's column `run` names in its first row; empty without one. Raises as `read_names`."""
+    return next(((row.get("run") or "").strip() for _, row in _rows(file)), "")
 
 
 def read_names(file: Path, run: str) -> dict[int, str]:
@@ -97,22 +87,16 @@ def read_names(file: Path, run: str) -> dict[int, str]:
         run: whose clusters are to be named: the name of its folder.
 
     Raises:
-        OtherRunError: the names are of another run.
-        DataError: the file cannot be read, is no CSV in UTF-8, has other columns, or a cluster that is not a number, or
-            that has two names.
+        DataError: the names are of another run; or the file cannot be read, is no CSV in UTF-8, has other columns, or a
+            cluster that is not a number, or that has two names.
     """
-    try:
-        rows = spreadsheet.rows(file, ("cluster", "name"), "the columns cluster and name")
-    except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DataError(
-            f"names of clusters: {file}: {reason}; expected a CSV file with the columns cluster and name, such as an "
-            "edited copy of the clusters.csv that `picie segment` writes"
-        ) from error
     names = {}
-    for where, row in rows:
+    for where, row in _rows(file):
         if (theirs := (row.get("run") or "").strip()) and theirs != run:
-            raise OtherRunError(file, theirs, run)
+            raise DataError(
+                f"{file} names the clusters of run {theirs}, and those of {run} have numbers of their own: look at its "
+                "page and name them anew (without its column `run` the table is taken as it is)"
+            )
         name, cluster = (row["name"] or "").strip(), row["cluster"] or ""
         if name:
             if not cluster.strip().isdecimal():
@@ -121,3 +105,14 @@ def read_names(file: Path, run: str) -> dict[int, str]:
                 raise DataError(f"{where}: cluster {int(cluster)} is {name!r}, and {before!r} above: keep one")
             names[int(cluster)] = name
     return names
+
+
+def _rows(file: Path) -> list[spreadsheet.Row]:
+    try:
+        return spreadsheet.rows(file, ("cluster", "name"), "the columns cluster and name")
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DataError(
+            f"names of clusters: {file}: {reason}; expected a CSV file with the columns cluster and name, such as an "
+            "edited copy of the clusters.csv that `picie segment` writes"
+        ) from error

@@ -81,7 +81,7 @@ def page(
         clusters: all of the run's.
         photos: those that were segmented.
         bad: files that could not be used.
-        unread: what to say about photographs whose format is not read; empty: nothing.
+        unread: what to say of photographs that were not looked at (`listing.Photographs`); empty: nothing.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -4,13 +4,17 @@ from typing import Any
 
 import yaml
 
+MERGE = "tag:yaml.org,2002:merge"
+"""The key `<<`, which a mapping may have more than once."""
+
 
 class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
-        first: dict[str, yaml.Node] = {}
-        for key, _ in node.value:
-            if (other := first.setdefault(str(key.value), key)) is not key:
+        first: dict[tuple[str, str], yaml.Node] = {}
+        keys = [key for key, _ in node.value if key.tag != MERGE]
+        for key in keys:
+            if (other := first.setdefault((key.tag, str(key.value)), key)) is not key:
                 lines = (
                     f"line {key.start_mark.line + 1} repeats the key {key.value!r} of line {other.start_mark.line + 1}"
                 )

@@ -60,7 +60,7 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
     """Scores beside published ones (`rows.beside`), without what would be read as a comparison and is none.
 
     Args:
-        table: of `rows.beside`; what is saved stays as it is.
+        table: of `rows.beside`; it is not changed.
 
     Returns:
         Where something was run, and nothing of it on the data that the published numbers are of: the rows that were

@@ -10,7 +10,7 @@ from PIL import Image
 from picie_core import scenes
 from picie_core.classes import CAMVID, CITYSCAPES27, COCO27, COCO_STUFF15, TABLES, VOC21, VOID, ClassTable
 from picie_core.datasets import DATASETS, BadImages, DataError, coco, framing, prepare
-from picie_core.datasets.listing import IMAGE_SUFFIXES, UNREAD_SUFFIXES, files_in, photographs
+from picie_core.datasets.listing import ALBUM_MARK, IMAGE_SUFFIXES, UNREAD_SUFFIXES, files_in, photographs
 
 README = Path(__file__).parents[2] / "data" / "README.md"
 
@@ -284,10 +284,14 @@ def test_folder_with_images_beside_images(tmp_path, caplog):
 
 
 def test_folder_with_images_beside_its_splits(tmp_path, caplog):
-    for name in ("a.jpg", "train/b.jpg", "val/c.jpg", "more/d.jpg"):
+    for name in ("a.jpg", "train/b.jpg", "val/c.jpg", "more/d.jpg", "segments/b.overlay.jpg"):
         tiny_sets.save(tmp_path / name, tiny_sets.photo(0))
+    (tmp_path / "segments" / "index.html").write_bytes(ALBUM_MARK)
     assert len(prepare("folder", root=tmp_path, size=16, progress=False)) == 1
-    assert caplog.messages == ["folder, split train: images beside train/ and val/ not looked at: 2 or more"]
+    assert caplog.messages == [
+        f"{tmp_path / 'segments'} holds what `picie segment` has written: it is left out",
+        "folder, split train: images beside train/ and val/ not looked at: 2 or more",
+    ]
 
 
 def test_folder_with_its_own_classes(tmp_path):

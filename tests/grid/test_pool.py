@@ -103,6 +103,18 @@ def test_a_job_is_claimed_from_its_start_to_its_end(prepared):
     assert not lock.claimed(folder)
 
 
+def test_a_claim_that_may_not_be_made_stops_nobody(prepared, monkeypatch):
+    ((job, folder),) = prepared(93).items()
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    process = Process(order(job, folder))
+    monkeypatch.undo()
+    process.stop()
+
+
 def test_a_job_that_always_dies_is_given_up(prepared):
     folders = prepared(91, 1)
     told = work(folders)

@@ -222,9 +222,42 @@ def test_the_segments_of_another_run_are_not_mixed_with(tiny_run, tmp_path):
     album.segment(tiny_run, image, out)
     before = contents(out)
     other = dataclasses.replace(tiny_run, folder=tiny_run.folder.with_name("another-run"))
-    with pytest.raises(DataError, match=rf"holds the segments of run {tiny_run.folder.name}, .* choose another folder"):
-        album.segment(other, image, out)
-    assert contents(out) == before
+    for names in (None, {3: "sky"}):
+        with pytest.raises(DataError, match=rf"holds the segments of run {tiny_run.folder.name}, .* another folder"):
+            album.segment(other, image, out, names)
+        assert contents(out) == before
+    table = out / "clusters.csv"
+    table.write_text(table.read_text().replace(f",{tiny_run.folder.name}", "").replace(",run", ""))  # as older ones
+    with pytest.raises(DataError, match=r"of a run that its clusters\.csv does not name, .* choose another folder"):
+        album.segment(tiny_run, image, out)
+
+
+def test_an_album_that_was_stopped_is_known_for_one(tiny_run, tmp_path):
+    images, out = tmp_path / "all" / "images", tmp_path / "all" / "out"
+    small(images / "a.jpg")
+    small(images / "b.jpg")
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        album.segment(tiny_run, images, out, {3: "meadow"}, stop)
+    assert (out / "a.png").is_file()
+    assert not (out / "b.png").exists()
+    assert [file.name for file in photographs(tmp_path / "all").files] == ["a.jpg", "b.jpg"]
+    other = dataclasses.replace(tiny_run, folder=tiny_run.folder.with_name("another-run"))
+    with pytest.raises(DataError, match="holds the segments of run"):
+        album.segment(other, images, out)
+    album.segment(tiny_run, images, out)
+    assert rows(out / "clusters.csv")[3]["name"] == "meadow"
+
+
+def test_a_folder_of_photographs_does_not_become_an_album(tiny_run, tmp_path):
+    image, out = small(tmp_path / "photo.jpg"), tmp_path / "mine"
+    small(out / "sub" / "own.jpg")
+    with pytest.raises(DataError, match=r"mine holds pictures of other origin, such as sub/own\.jpg, which would"):
+        album.segment(tiny_run, image, out)
+    assert set(contents(out)) == {"sub/own.jpg"}
 
 
 def test_maps_of_photographs_that_are_gone_are_told(tiny_run, tmp_path, caplog):
@@ -236,15 +269,17 @@ def test_maps_of_photographs_that_are_gone_are_told(tiny_run, tmp_path, caplog):
     (images / "sub" / "b.jpg").rename(images / "sub" / "c.jpg")
     album.segment(tiny_run, images, out)
     (told,) = caplog.messages
-    assert told.startswith(
-        f"{out}: 3 pictures there are not of this page, such as sub/b.overlay.jpg: their photographs"
-    )
+    assert told.startswith(f"{out}: 1 maps there are not of this page, such as that of sub/b: their photographs")
 
 
 def test_what_was_written_is_not_taken_for_photographs_the_next_time(tiny_run, tmp_path, caplog):
     small(tmp_path / "pictures" / "trip" / "a.jpg")
     out = tmp_path / "pictures" / "segments"
     album.segment(tiny_run, tmp_path / "pictures" / "trip", out)
+    small(out / "mine.png")
+    album.segment(tiny_run, tmp_path / "pictures" / "trip", out)
+    assert not caplog.messages  # not a map of ours
+    assert photographs(out).files == []
     found = photographs(tmp_path / "pictures")
     assert [file.name for file in found.files] == ["a.jpg"]
     assert found.unread == f"{out} holds what `picie segment` has written: it is left out"
@@ -255,7 +290,7 @@ def test_the_background_of_objects_leaves_the_photograph_as_it_is(tiny_run, tmp_
     found[:, 20:] = 1
     monkeypatch.setattr(maps, "segment_image", lambda *_: found)
     settings = tiny_run.settings.model_copy(update={"method": "comus"})
-    of_objects = dataclasses.replace(tiny_run, settings=settings, confusion=None)
+    of_objects = dataclasses.replace(tiny_run, settings=settings, confusion=np.ones((12, 13), dtype=int))
     monkeypatch.setattr(album.training, "restore", lambda run: (None, SimpleNamespace(device="cpu")))
     image = small(tmp_path / "a.png")
     album.segment(of_objects, image, tmp_path / "out")
@@ -263,7 +298,8 @@ def test_the_background_of_objects_leaves_the_photograph_as_it_is(tiny_run, tmp_
     apart = np.abs(photo - drawn).mean(axis=(0, 2))
     assert apart[:16].mean() < 20 < 40 < apart[24:].mean()  # JPEG
     table = rows(tmp_path / "out" / "clusters.csv")
-    assert (table[0]["name"], table[0]["color"], table[1]["name"]) == ("background", "#000000", "")
+    assert (table[0]["name"], table[0]["color"]) == ("background", "#000000")
+    assert table[1]["color"] != "#000000"
 
 
 def test_the_page_of_something_else_is_not_overwritten(tiny_run, tmp_path):
@@ -335,7 +371,7 @@ def test_a_name_that_is_too_long_for_its_overlay_is_told_and_the_others_are_done
 def test_a_full_disk_ends_the_album(tiny_run, tmp_path, monkeypatch):
     small(tmp_path / "images" / "a.jpg")
     monkeypatch.setattr(type(tmp_path), "replace", full)
-    with pytest.raises(OSError, match=r"No space left.*make room.*a\.overlay\.jpg'"):
+    with pytest.raises(OSError, match=r"No space left.*make room.*clusters\.csv'"):
         album.segment(tiny_run, tmp_path / "images", tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 

@@ -331,6 +331,13 @@ def test_a_value_that_was_edited_counts_as_given():
     assert Settings.from_yaml(text).explicit == {"method": "rgb", "num_clusters": 20}
 
 
+def test_keys_that_look_alike_and_merges_are_no_repetition():
+    text = 'a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: *a, <<: *b, z: 3}\n1: one\n"1": text\n'
+    found = document.load(text)
+    assert found["c"] == {"x": 1, "y": 2, "z": 3}
+    assert (found[1], found["1"]) == ("one", "text")
+
+
 def test_a_value_that_was_given_twice_is_refused_with_its_lines():
     with pytest.raises(SettingsError, match="line 3 repeats the key 'seed' of line 2"):
         Settings.from_yaml("settings:\n  seed: 1\n  seed: 2\nsources: {}\n")
