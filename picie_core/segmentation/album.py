@@ -130,19 +130,21 @@ def _listed(images: Path) -> Photographs:
 
 def _kept(out: Path, run: str) -> Mapping[int, str]:
     """The names in the table of an album that is written again, which is to be of this run; of a new one none."""
-    if not (out / TABLE).is_file():
+    table = out / TABLE
+    if not (table.is_file() or (out / PAGE).is_file()):
         if own := files_in(out, IMAGE_SUFFIXES, deep=True) if out.is_dir() else []:
             raise DataError(
                 f"{out} holds pictures of other origin, such as {own[0].relative_to(out)}, which would no longer be "
                 "taken for photographs; choose another folder"
             )
         return {}
-    if (theirs := legend.run_of(out / TABLE)) != run:
+    theirs = legend.run_of(table) if table.is_file() else ""
+    if theirs != run:
         whose = f"run {theirs}" if theirs else f"a run that its {TABLE} does not name"
         raise DataError(
             f"{out} holds the segments of {whose}, among which those of {run} would lie; choose another folder"
         )
-    return legend.read_names(out / TABLE, run)
+    return legend.read_names(table, run)
 
 
 def _tell_of_others(out: Path, shown: Sequence[page.Photo]) -> None:

@@ -228,8 +228,10 @@ def test_the_segments_of_another_run_are_not_mixed_with(tiny_run, tmp_path):
         assert contents(out) == before
     table = out / "clusters.csv"
     table.write_text(table.read_text().replace(f",{tiny_run.folder.name}", "").replace(",run", ""))  # as older ones
-    with pytest.raises(DataError, match=r"of a run that its clusters\.csv does not name, .* choose another folder"):
-        album.segment(tiny_run, image, out)
+    for change in (lambda: None, table.unlink):  # then without it
+        change()
+        with pytest.raises(DataError, match=r"of a run that its clusters\.csv does not name, .* choose another folder"):
+            album.segment(tiny_run, image, out)
 
 
 def test_an_album_that_was_stopped_is_known_for_one(tiny_run, tmp_path):
