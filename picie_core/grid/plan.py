@@ -206,13 +206,13 @@ def prepare(grid: Grid) -> dict[Job, Path]:
         s = job.settings
         taught = s.method in TAUGHT and s.num_clusters  # which refuses data without labels, or with more classes
         data = (*(getattr(s, name) for name in DATA), taught)
-        weights = (s.backbone, s.weights_file)
+        weights = (s.backbone, s.weights_file, s.sobel)
         try:
             folder = folders[job] = run_folder(s, *once(data, lambda s=s: splits(s)))
             if (other := rows.setdefault(folder, job.row)) != job.row:
                 raise SettingsError(f"on these data the same run as row {other!r}")
-            if any(METHODS[each.method].starts_from_imagenet(each) for each in (s, *s.earlier)):
-                once(weights, lambda weights=weights: bool(network.imagenet_weights(*weights)))
+            if any(METHODS[each.method].starts_pretrained(each) for each in (s, *s.earlier)):
+                once(weights, lambda s=s: network.require(s))
         except (DataError, SettingsError, OSError) as error:
             problems.setdefault(str(error), []).append(job.row)
     if problems:

@@ -44,7 +44,7 @@ class Alternating(Method):
         self.weights: dict[Clustering, Tensor] = {}
         self.heads: dict[int, nn.Conv2d] = {}
         for v, k in self._clusterings:
-            self.register_buffer(f"prototypes_{v}_{k}", torch.zeros(k, settings.feature_dim))
+            self.register_buffer(f"prototypes_{v}_{k}", torch.zeros(k, self.network.channels))
             self.labels[v, k] = torch.zeros(len(self.mine), side, side, dtype=label_dtype(k))
 
     def embedding(self, images: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class Alternating(Method):
         s = self.settings
         for v in self.views:
             if v not in self.heads:
-                self.heads[v] = network.classifier(s.feature_dim, self.sizes[0], self._device)
+                self.heads[v] = network.classifier(self.network.channels, self.sizes[0], self._device)
             network.draw_classifier(self.heads[v], (s.seed, "head", epoch, v))
         return torch.optim.Adam([p for head in self.heads.values() for p in head.parameters()], lr=s.learning_rate)
 

@@ -18,7 +18,7 @@ class Rgb(Method):
     coarsest = 1
 
     @classmethod
-    def starts_from_imagenet(cls, settings: Settings) -> bool:
+    def starts_pretrained(cls, settings: Settings) -> bool:
         """Never: there is no network."""
         return False
 
@@ -51,7 +51,7 @@ class Random(Method):
     passes_at_the_end = 0
 
     @classmethod
-    def starts_from_imagenet(cls, settings: Settings) -> bool:
+    def starts_pretrained(cls, settings: Settings) -> bool:
         """Never: there is no network."""
         return False
 

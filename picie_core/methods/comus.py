@@ -47,14 +47,14 @@ class Comus(Supervised):
         return deeplab.build(settings) if settings.comus_network == "deeplabv3" else super().make(settings)
 
     @classmethod
-    def starts_from_imagenet(cls, settings: Settings) -> bool:
+    def starts_pretrained(cls, settings: Settings) -> bool:
         """The workbook's network may; DeepLabv3 has weights of its own."""
-        return settings.comus_network == "fpn" and super().starts_from_imagenet(settings)
+        return settings.comus_network == "fpn" and super().starts_pretrained(settings)
 
     @classmethod
     def inputs(cls, settings: Settings) -> str:
-        """Digest of the weights that DeepLabv3 starts from."""
-        return deeplab.fingerprint(settings) if settings.comus_network == "deeplabv3" else ""
+        """Digest of the weights that the network starts from."""
+        return deeplab.fingerprint(settings) if settings.comus_network == "deeplabv3" else super().inputs(settings)
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take the pseudo-masks, or the network of the iteration before, from the weights of that run."""

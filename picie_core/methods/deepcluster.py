@@ -32,7 +32,7 @@ class DeepCluster(Alternating):
         linear = settings.classifier == "parametric"
         self.own = "majority" if settings.training_clusters else "linear" if linear else "view1"
         if linear:  # a module of the method, for it predicts after the last epoch
-            head = network.classifier(settings.feature_dim, self.sizes[0])
+            head = network.classifier(self.network.channels, self.sizes[0])
             self.head = network.draw_classifier(head, (settings.seed, "head", 0, 1))
             self.heads = {1: self.head}
 

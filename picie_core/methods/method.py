@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from picie_core import draws, views
+from picie_core import draws, network, views
 from picie_core.clustering import MiniBatchKMeans, flatten, scores
 from picie_core.processes import ranks
 from picie_core.settings import TAUGHT, Settings
@@ -87,7 +87,7 @@ class Method(nn.Module):
 
     A subclass has `embedding`, the features that the final clustering and the prediction use, and overrides `passes` if
     it learns, `closing_passes` if it ends otherwise than by k-means, `logits` if it predicts otherwise than by the
-    nearest prototype, and `starts_from_imagenet` if it has no network.
+    nearest prototype, and `starts_pretrained` if it has no network.
 
     State that must outlast an interruption is in modules, in buffers that have their shape from the start
     (`state_dict`), and in `optimizers`. A finished run is restored by building the method with `num_images` 0 and
@@ -171,14 +171,14 @@ class Method(nn.Module):
         return settings.method in TAUGHT
 
     @classmethod
-    def starts_from_imagenet(cls, settings: Settings) -> bool:
-        """Whether a run reads torchvision's ImageNet weights (`network.build`)."""
+    def starts_pretrained(cls, settings: Settings) -> bool:
+        """Whether a run reads the trained weights of its backbone (`network.build`)."""
         return settings.pretrained
 
     @classmethod
     def inputs(cls, settings: Settings) -> str:
         """Digest of files that the result depends on beside settings and data; "" where there are none."""
-        return ""
+        return network.fingerprint(settings) if cls.starts_pretrained(settings) else ""
 
     def clusters(self, name: str) -> int:
         """How many clusters the set of predictions that `logits` calls `name` has."""

@@ -41,7 +41,7 @@ class Pseudomasks(Method):
         self.requires_grad_(False)
 
     @classmethod
-    def starts_from_imagenet(cls, settings: Settings) -> bool:
+    def starts_pretrained(cls, settings: Settings) -> bool:
         """Never: what describes a proposal is of the run before, or has weights of its own."""
         return False
 

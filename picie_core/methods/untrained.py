@@ -26,7 +26,7 @@ class Untrained(Method):
         self.linear = settings.classifier == "parametric"
         self.passes_at_the_end = int(not self.linear)
         if self.linear:
-            head = network.classifier(settings.feature_dim, settings.num_clusters)
+            head = network.classifier(self.network.channels, settings.num_clusters)
             self.head = network.draw_classifier(head, (settings.seed, "head", "untrained"))
 
     def embedding(self, images: Tensor) -> Tensor:

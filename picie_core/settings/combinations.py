@@ -28,8 +28,19 @@ def problems(s: Any) -> list[str]:
             "sobel = True: ImageNet's weights take 3 channels and not 5; give sobel = False, or pretrained = False"
         )
     trained = s.method if s.pretext == "none" else s.pretext
-    if s.trunk != "fpn" and trained != "iic":
-        found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {trained!r} needs trunk = 'fpn'")
+    resnet = s.backbone.startswith("resnet")
+    shallow = s.trunk.startswith("res12")
+    if shallow and trained != "iic":
+        found.append(f"trunk = {s.trunk!r} is for method = 'iic'; {trained!r} needs trunk = 'fpn' or 'last'")
+    if shallow and not resnet:
+        found.append(f"trunk = {s.trunk!r} is a part of a ResNet; backbone = {s.backbone!r} needs 'fpn' or 'last'")
+    if s.padding != "zeros" and not resnet:
+        found.append(f"padding = {s.padding!r} is for ResNets; backbone = {s.backbone!r} needs 'zeros'")
+    if s.frozen and s.trunk == "last" and s.method in ("picie", "deepcluster"):
+        found.append(
+            "frozen = True, trunk = 'last': nothing is left to learn; give trunk = 'fpn', or method = 'untrained', "
+            "which clusters these features"
+        )
     probed = f"{', '.join(PROBED[:-1])} or {PROBED[-1]}"
     if (s.method in ("probe", "retraining", *OBJECTS)) != (s.pretext != "none"):
         found.append(

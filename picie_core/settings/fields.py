@@ -64,7 +64,13 @@ class Fields(BaseModel):
     )
 
     # network
-    backbone: Literal["resnet18", "resnet34", "resnet50"] = knob("resnet18", "torchvision network; paper: resnet18")
+    backbone: str = knob(
+        "resnet18",
+        "torchvision's resnet18 (paper), resnet34 or resnet50; efficientnet_lite0, whose weights are installed; or any "
+        "of timm's with intermediate features, as timm/vit_small_patch8_224.dino",
+        pattern=r"^(resnet(18|34|50)|efficientnet_lite0|timm/[\w.]+)$",
+    )
+    frozen: bool = knob(False, "the backbone stays as it starts; what lies behind it alone is trained", before=False)
     fpn: Literal["direct", "cascade"] = knob(
         "direct", "feature pyramid: each level straight to 1/4 and summed (supplement), or top-down (release) [12]"
     )
@@ -75,14 +81,17 @@ class Fields(BaseModel):
         before="zeros",
     )
     feature_dim: int = knob(128, "channels of the feature map", ge=1, le=4096)
-    trunk: Literal["fpn", "res12", "res12_layer2"] = knob(
-        "fpn", "backbone and pyramid, or (iic) its stem and layer1 alone, or with layer2: IIC-res12", before="fpn"
+    trunk: Literal["fpn", "last", "res12", "res12_layer2"] = knob(
+        "fpn",
+        "backbone and pyramid; the last level of the backbone as it is; or (iic) a ResNet's stem and layer1 alone, or "
+        "with layer2: IIC-res12",
+        before="fpn",
     )
     sobel: bool = knob(
         False, "image gradients dx, dy as inputs beside RGB, as presumably Table 4's baselines had", before=False
     )
-    pretrained: bool = knob(True, "start from torchvision's ImageNet weights")
-    weights_file: Path | None = knob(None, "read the ImageNet weights from this file, not the network", place=True)
+    pretrained: bool = knob(True, "start from the backbone's trained weights (torchvision's and Lite0's: ImageNet's)")
+    weights_file: Path | None = knob(None, "read the backbone's weights from this file, not the network", place=True)
 
     # clustering
     num_clusters: int = knob(27, "K, or K1 of PiCIE+H", ge=2, le=10_000)

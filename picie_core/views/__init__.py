@@ -6,6 +6,8 @@ the network is to see is a picture, uint8 as the stored ones are. (The release's
 normalised before it is cropped, and not rounded after: at most half a grey level beside this one.)
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -28,10 +30,10 @@ def to_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
-def normalise(images: Tensor) -> Tensor:
-    """ImageNet's mean and standard deviation: (B, 3, H, W) in [0, 1] -> about -2.1 to 2.6."""
-    mean, std = (torch.tensor(v, dtype=images.dtype, device=images.device)[:, None, None] for v in (MEAN, STD))
-    return (images - mean) / std
+def normalise(images: Tensor, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> Tensor:
+    """By a mean and a standard deviation, ImageNet's: (B, 3, H, W) in [0, 1] -> about -2.1 to 2.6."""
+    centre, spread = (torch.tensor(v, dtype=images.dtype, device=images.device)[:, None, None] for v in (mean, std))
+    return (images - centre) / spread
 
 
 def denormalise(images: Tensor) -> Tensor:

