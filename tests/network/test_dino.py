@@ -141,18 +141,3 @@ def test_without_a_network_the_message_names_file_and_place(monkeypatch):
         dino.load(settings())
     for part in (dino.FILE, "https://dl.fbaipublicfiles.com/dino/dino_deitsmall8_pretrain/", "comus_dino_place"):
         assert part in str(error.value)
-
-
-def test_without_timm_only_dino_is_refused(monkeypatch):
-    really = builtins.__import__
-
-    def absent(name, *rest):
-        if name.partition(".")[0] == "timm":
-            raise ModuleNotFoundError("No module named 'timm'")
-        return really(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
-    for kind in KINDS:
-        with pytest.raises(SettingsError, match="install the extra `comus`"):
-            saliency.build(settings(comus_saliency=kind))
-    assert isinstance(saliency.build(settings()), saliency.Saliency)
