@@ -33,7 +33,7 @@ endef
 
 $(LOCKED): $(LOCK)
 	$(REQUIRE_PYTHON)
-	@echo "Setting up $(VENV) from $(LOCK) with $$($(PYTHON) --version): once, 2 to 5 minutes, 6 GB of disk"
+	@echo "Setting up $(VENV) from $(LOCK) with $$($(PYTHON) --version): once, 2 to 5 minutes, 7 GB of disk, 10 while it installs"
 	@start=$$(date +%s) && $(PYTHON) -m venv --clear $(VENV) \
 	    && $(BIN)/python -m pip install --disable-pip-version-check --only-binary :all: -r $(LOCK) \
 	    && $(BIN)/python -m pip check --disable-pip-version-check && touch $@ \

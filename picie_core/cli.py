@@ -281,7 +281,7 @@ def doctor() -> None:
 def main() -> None:
     """The command, with errors as messages: a person's mistake is not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for talkative in ("papermill", "faiss", "lightning_fabric"):  # hidden files, libraries not found, a banner
+    for talkative in ("papermill", "faiss", "lightning_fabric", "timm"):  # hidden files, libraries not found, banners
         logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
         app()

@@ -26,15 +26,17 @@ class Network(nn.Module):
     Args:
         backbone: what the levels are of.
         widths: channels of the levels, the finest first.
+        strides: of the levels, in pixels of the image.
         settings: `trunk`, `fpn`, `feature_dim`, `sobel`, `frozen`.
 
     Attributes:
         channels: of the features: `feature_dim`, or the last level's.
+        widths, strides: as given.
     """
 
-    def __init__(self, backbone: nn.Module, widths: Sequence[int], settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, widths: Sequence[int], strides: Sequence[int], settings: Settings) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.widths, self.strides = backbone, list(widths), list(strides)
         self.fpn, self.sobel, self.frozen = settings.fpn, settings.sobel, settings.frozen
         pyramid = settings.trunk == "fpn"
         self.lateral = nn.ModuleList(nn.Conv2d(c, settings.feature_dim, kernel_size=1) for c in widths if pyramid)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torchvision.models import ResNet  # seconds of import, which what builds no network need not wait for
 
 LEVELS = ("layer1", "layer2", "layer3", "layer4")
+STRIDES = (4, 8, 16, 32)
 _DEPTH = {"res12": 1, "res12_layer2": 2}  # levels of a trunk, where not all
 
 
@@ -28,7 +29,8 @@ class OfResNet(Network):
 
     def __init__(self, backbone: "ResNet", settings: Settings) -> None:
         self.names = LEVELS[: _depth(settings)]
-        super().__init__(backbone, [_out_channels(getattr(backbone, name)) for name in self.names], settings)
+        widths = [_out_channels(getattr(backbone, name)) for name in self.names]
+        super().__init__(backbone, widths, STRIDES[: len(widths)], settings)
 
     def levels(self, images: Tensor) -> list[Tensor]:
         """See `Network`."""

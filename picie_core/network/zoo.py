@@ -47,8 +47,9 @@ class OfTimm(Network):
 
     def __init__(self, backbone: nn.Module, indices: Sequence[int], settings: Settings) -> None:
         info: Any = backbone.feature_info
-        super().__init__(backbone, [info[i]["num_chs"] for i in indices], settings)
-        self.indices, self.strides = list(indices), [int(info[i]["reduction"]) for i in indices]
+        widths, strides = ([int(info[i][each]) for i in indices] for each in ("num_chs", "reduction"))
+        super().__init__(backbone, widths, strides, settings)
+        self.indices = list(indices)
         self.normed = _is_columnar(info)
         trained: Any = backbone.pretrained_cfg
         self.mean, self.std = tuple(trained["mean"]), tuple(trained["std"])
@@ -181,11 +182,9 @@ def _try(network: OfTimm, name: str) -> None:
         raise SettingsError(f"backbone = 'timm/{name}' takes no image of {_TRIED} x {_TRIED} ({error})") from error
     finally:
         network.train()
-    info: Any = backbone.feature_info
-    for shape, index, stride in zip(found, network.indices, network.strides, strict=True):
-        side = _TRIED / stride
-        if shape[0] != info[index]["num_chs"] or any(abs(each - side) >= 1 for each in shape[1:]):
+    for shape, width, stride in zip(found, network.widths, network.strides, strict=True):
+        if shape[0] != width or any(abs(side - _TRIED / stride) >= 1 for side in shape[1:]):
             raise SettingsError(
                 f"backbone = 'timm/{name}' gives features of {shape} for an image of {_TRIED} x {_TRIED}, where it "
-                f"says {info[index]['num_chs']} channels and a stride of {stride}: take another of timm's"
+                f"says {width} channels and a stride of {stride}: take another of timm's"
             )

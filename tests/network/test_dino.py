@@ -1,7 +1,6 @@
 """`dino`: what the last block sees, against its own attention, and weights that cannot be had or are another's."""
 
 import argparse
-import builtins
 from types import SimpleNamespace
 
 import pytest
