@@ -120,15 +120,15 @@ def _model(name: str, settings: Settings, state: Mapping[str, Tensor] | None) ->
             f"backbone = 'timm/{name}' takes images of one size alone ({error}); give a convolutional network, or a "
             "transformer of plain patches (timm/vit_...)"
         ) from error
-    except (OSError, RuntimeError) as error:
-        said = str(error).strip().splitlines()
+    except (OSError, RuntimeError, LookupError) as error:  # LookupError: timm's own readers miss names that they expect
+        said = str(error).strip().splitlines() or [repr(error)]
         if state is not None:
             raise SettingsError(
                 f"weights_file: {settings.weights_file} holds the weights of another model than timm's {name}: "
                 + " ".join(line.strip() for line in said[:3])
             ) from error
         raise SettingsError(
-            f"pretrained = True: the weights of timm's {name} could not be fetched ({said[0] if said else error!r}). "
+            f"pretrained = True: the weights of timm's {name} could not be fetched ({said[0]}). "
             "Name a file of them with weights_file (model.safetensors of huggingface.co/timm, or the one that its "
             "authors released), or give pretrained=False (-p pretrained=false) to start from random weights"
         ) from error
