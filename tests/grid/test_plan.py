@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
+import yaml
 from PIL import Image
 from tiny_runs import TINY
 
@@ -209,7 +212,9 @@ def test_a_grid_is_found_by_name_or_path(tmp_path, monkeypatch, grid_file):
 
 @pytest.mark.parametrize("file", GRIDS, ids=lambda file: file.stem)
 def test_the_workbooks_grids_are_right(file, tmp_path):
-    for extra in ({}, {"dataset": "camvid", "data_root": tmp_path, "pretrained": False, "learning_rate": 1e-3}):
+    varied = {name for row in yaml.safe_load(file.read_text())["rows"] for name in row["settings"]}
+    given = {"dataset": "camvid", "data_root": tmp_path, "pretrained": False, "learning_rate": 1e-3}
+    for extra in ({}, {name: value for name, value in given.items() if name not in varied}):
         grid = read(file, extra)
         assert grid.title
         assert grid.about
@@ -323,6 +328,35 @@ def test_weights_that_are_not_there_are_told_once(grid_file, tmp_path):
     lines = [line for line in str(caught.value).splitlines() if line.startswith("- ")]
     assert len(lines) == 1
     assert "a, b, f, g: weights_file" in lines[0]  # the others start from no such weights
+
+
+@pytest.mark.parametrize(
+    ("backbone", "line"),
+    [
+        ("timm/test_vit", r"- a, b: weights_file = .*no such file; expected weights of timm/test_vit"),
+        ("efficientnet_lite0", r"- a, b: weights_file = .*no such file; expected efficientnet-lite0-57934424\.pth"),
+    ],
+)
+def test_weights_of_other_backbones_that_are_not_there_are_told_once_too(grid_file, tmp_path, backbone, line):
+    of = {"backbone": backbone, "pretrained": True}
+    rows = {"a": of, "b": of | {"frozen": True}, "c": of | {"pretrained": False}, "d": of | {"method": "rgb"}}
+    with pytest.raises(GridError) as caught:
+        plan.prepare(read(grid_file(rows, seeds=(1, 2)), {"weights_file": tmp_path / "no.pth"}))
+    lines = [found for found in str(caught.value).splitlines() if found.startswith("- ")]
+    assert len(lines) == 1
+    assert re.match(line, lines[0])
+
+
+def test_weights_of_another_model_are_refused_before_anything_starts(grid_file, tmp_path):
+    safetensors.torch.save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    rows = {"a": {"backbone": "timm/test_vit", "pretrained": True}, "b": {"backbone": "timm/test_vit"}}
+    with pytest.raises(GridError, match=r"- a: weights_file: .*another model than timm's test_vit"):
+        plan.prepare(read(grid_file(rows), {"weights_file": tmp_path / "other.safetensors"}))
+
+
+def test_installed_weights_are_there(grid_file):
+    rows = {"a": {"backbone": "efficientnet_lite0", "pretrained": True}}
+    assert [job.row for job in plan.prepare(read(grid_file(rows)))] == ["a"]
 
 
 def test_a_run_is_looked_for_by_the_split_that_it_learns_from(grid_file, monkeypatch):

@@ -207,7 +207,22 @@ def test_frozen():
         ({"method": "deepcluster", "training_clusters": 11, "dataset": "camvid"}, ["training_clusters = 11", "or 0"]),
         ({"method": "comus", "num_clusters": 255}, ["num_clusters = 255", "at most 254"]),
         ({"sobel": True, "pretrained": True}, ["sobel = True", "sobel = False", "pretrained = False"]),
-        ({"method": "picie", "trunk": "res12"}, ["trunk = 'res12'", "method = 'iic'"]),
+        ({"method": "picie", "trunk": "res12"}, ["trunk = 'res12'", "method = 'iic'", "'fpn' or 'last'"]),
+        ({"backbone": "resnet19"}, ["backbone = 'resnet19'", "resnet50", "efficientnet_lite0", "timm/"]),
+        ({"backbone": "vit_small_patch8_224.dino"}, ["timm/vit_small_patch8_224.dino"]),
+        ({"backbone": "timm/../weights"}, ["backbone = 'timm/../weights'"]),
+        (
+            {"backbone": "timm/test_vit", "method": "iic", "trunk": "res12"},
+            ["trunk = 'res12' is a part of a ResNet", "backbone = 'timm/test_vit' needs 'fpn' or 'last'"],
+        ),
+        (
+            {"backbone": "efficientnet_lite0", "padding": "replicate"},
+            ["padding = 'replicate' is for ResNets", "'efficientnet_lite0' needs 'zeros'"],
+        ),
+        *(
+            ({"frozen": True, "trunk": "last"} | values, ["nothing is left to learn", "'fpn'", "method = 'untrained'"])
+            for values in ({}, {"method": "deepcluster"}, {"method": "probe", "pretext": "picie"})
+        ),
         ({"method": "iic", "image_size": 32}, ["iic_displacement = 10", "8 x 8", "at most 7"]),
         ({"method": "iic", "iic_loss_size": 9}, ["iic_displacement = 10", "9 x 9", "at most 8"]),
         ({"iic_mask": "labels"}, ["'warp' or 'release'", "LEAKS LABELS"]),
@@ -217,6 +232,11 @@ def test_refusals_say_what_came_what_is_allowed_and_why(values, words):
     with pytest.raises(SettingsError) as error:
         Settings(**values)
     assert not [word for word in words if word not in str(error.value)], str(error.value)
+
+
+@pytest.mark.parametrize("method", ["untrained", "iic", "supervised"])
+def test_of_a_frozen_backbone_alone_others_still_make_something(method):
+    assert Settings(method=method, frozen=True, trunk="last").trunk == "last"
 
 
 def test_a_wrong_value_in_a_table_is_said_to_be_the_tables(monkeypatch):

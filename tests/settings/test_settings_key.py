@@ -34,6 +34,7 @@ ADDED = {
     "comus_restarts": 10, "comus_filtered": 0.2, "comus_iterations": 1, "comus_network": "deeplabv3",
     "comus_epochs": 10, "comus_later_epochs": 5, "comus_later_split": "train", "comus_learning_rate": 6e-5,
     "kmeans_memory": 1024, "views_memory": 1024, "devices": 1, "sync_batchnorm": False,
+    "frozen": False,
     "pretext": "none", "transfer_epochs": 10, "transfer_learning_rate": 1e-3, "transfer_normalized": False,
 }  # fmt: skip
 GIVEN = FIXED | ADDED
@@ -100,7 +101,7 @@ OTHER = {
     "label_rule": "inner", "logit_rule": "euclidean", "temperature": 0.1, "balance": "none", "mse": "added",
     "epochs": 5, "batch_size": 8, "learning_rate": 1e-4, "precision": "bf16", "threads": 1,
     "kmeans_points": 256, "padding": "replicate", "train_split": "trainval", "scored_split": "train",
-    "sobel": True, "training_clusters": 100,
+    "sobel": True, "training_clusters": 100, "frozen": True,
     "iic_lambda": 1.5, "iic_displacement": 5, "iic_collapsed": True, "iic_loss_size": 64,
     "iic_auxiliary_clusters": 0, "iic_heads": "summed", "iic_affine": True, "iic_mask": "release",
     "transfer_epochs": 5, "transfer_learning_rate": 1e-2, "transfer_normalized": True,
@@ -118,8 +119,14 @@ def test_everything_else_counts(name):
 
 
 def test_the_trunk_counts():
-    trunks = ("fpn", "res12", "res12_layer2")  # all but the first are for iic alone
-    assert len({key(Settings(**GIVEN | {"method": "iic", "trunk": trunk})) for trunk in trunks}) == 3
+    trunks = ("fpn", "last", "res12", "res12_layer2")  # the last two are for iic alone
+    assert len({key(Settings(**GIVEN | {"method": "iic", "trunk": trunk})) for trunk in trunks}) == 4
+
+
+def test_every_backbone_counts():
+    """Also timm's of one architecture, whose weights another name tells apart."""
+    backbones = ("resnet18", "efficientnet_lite0", "timm/vit_small_patch8_224", "timm/vit_small_patch8_224.dino")
+    assert len({key(Settings(**GIVEN | {"backbone": backbone})) for backbone in backbones}) == 4
 
 
 def test_the_pretext_counts():

@@ -585,9 +585,10 @@ def test_a_restored_method_is_the_one_that_ran_though_the_tables_have_changed(tm
 
 
 def test_restoring_needs_no_imagenet_weights(tmp_path, monkeypatch):
+    """timm's backbones: tests/training/test_backbones.py."""
     made = run(tiny(tmp_path, epochs=0))
     made = dataclasses.replace(made, settings=made.settings.model_copy(update={"pretrained": True}))
-    monkeypatch.setattr(network, "imagenet_weights", None)
+    monkeypatch.setattr(network.resnet, "imagenet_weights", None)
     assert np.array_equal(scored_again(made)["final"], made.confusion)
 
 
