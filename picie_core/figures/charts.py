@@ -48,7 +48,8 @@ def effects(table: pd.DataFrame, against: str, score: str = "mIoU") -> Figure:
     axis.set_ylim(len(table) - 0.4, -0.6)
     axis.set_xlabel(f"{score}, percent points against “{against}” on the same seeds")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    if axis.get_legend_handles_labels()[0]:  # nothing was run: nothing to tell apart
+        axis.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     return figure
 
 

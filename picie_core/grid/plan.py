@@ -182,7 +182,7 @@ def refuse_fresh(given: Mapping[str, Any]) -> None:
 
 
 def prepare(grid: Grid) -> dict[Job, Path]:
-    """The run folder of each job; its data are prepared and its ImageNet weights fetched, once for all jobs.
+    """The run folder of each job; its data are prepared and its trained weights fetched, once for all jobs.
 
     Raises:
         GridError: data or weights that are not there, all of them at once.
@@ -206,7 +206,7 @@ def prepare(grid: Grid) -> dict[Job, Path]:
         s = job.settings
         taught = s.method in TAUGHT and s.num_clusters  # which refuses data without labels, or with more classes
         data = (*(getattr(s, name) for name in DATA), taught)
-        weights = (s.backbone, s.weights_file, s.sobel)
+        weights = (s.backbone, s.weights_file)
         try:
             folder = folders[job] = run_folder(s, *once(data, lambda s=s: splits(s)))
             if (other := rows.setdefault(folder, job.row)) != job.row:

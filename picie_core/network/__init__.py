@@ -1,6 +1,7 @@
 """The embedding f: a backbone and a simplified pyramid that sums 1x1-convolved levels at a quarter of the size."""
 
 from collections.abc import Mapping
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -24,21 +25,17 @@ def build(settings: Settings) -> Network:
     Raises:
         SettingsError: weights are asked for and cannot be had, or the file is another's; or there is no such backbone.
     """
-    family = resnet if settings.backbone.startswith("resnet") else zoo
-    return family.build(settings).to(memory_format=torch.channels_last)
+    return _family(settings).build(settings).to(memory_format=torch.channels_last)
 
 
 def require(settings: Settings) -> None:
     """Raise `build`'s `SettingsError`, where it would, of a backbone whose weights are to be read."""
-    if settings.backbone.startswith("resnet"):
-        resnet.imagenet_weights(settings.backbone, settings.weights_file)
-    else:
-        zoo.build(settings)
+    _family(settings).require(settings)
 
 
 def fingerprint(settings: Settings) -> str:
     """What tells the weights that a backbone starts from, where the settings' values do not: "" or a digest."""
-    return "" if settings.backbone.startswith("resnet") else zoo.fingerprint(settings)
+    return _family(settings).fingerprint(settings)
 
 
 def embed(features: Tensor) -> Tensor:
@@ -61,3 +58,7 @@ def draw_classifier(layer: nn.Conv2d, key: draws.Key, std: float = 0.01) -> nn.C
     state = {"weight": torch.from_numpy(draws.generator(key).normal(0, std, layer.weight.shape))}
     layer.load_state_dict(state if layer.bias is None else state | {"bias": torch.zeros(len(layer.bias))})
     return layer
+
+
+def _family(settings: Settings) -> ModuleType:
+    return resnet if settings.backbone.startswith("resnet") else zoo

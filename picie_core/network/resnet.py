@@ -1,6 +1,7 @@
 """torchvision's ResNets, the paper's backbones, and their ImageNet weights."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,13 @@ class OfResNet(Network):
         widths = [_out_channels(getattr(backbone, name)) for name in self.names]
         super().__init__(backbone, widths, STRIDES[: len(widths)], settings)
 
-    def levels(self, images: Tensor) -> list[Tensor]:
+    def levels(self, images: Tensor) -> Iterator[Tensor]:
         """See `Network`."""
         net: Any = self.backbone
         x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
-        return [x := getattr(net, name)(x) for name in self.names]
+        for name in self.names:
+            x = getattr(net, name)(x)
+            yield x
 
 
 def build(settings: Settings) -> OfResNet:
@@ -57,6 +60,16 @@ def build(settings: Settings) -> OfResNet:
         weights = imagenet_weights(settings.backbone, settings.weights_file)
         backbone.load_state_dict({n: w for n, w in weights.items() if hasattr(backbone, n.partition(".")[0])})
     return network
+
+
+def require(settings: Settings) -> None:
+    """Raise a `SettingsError` where the ImageNet weights cannot be had; see `imagenet_weights`."""
+    imagenet_weights(settings.backbone, settings.weights_file)
+
+
+def fingerprint(settings: Settings) -> str:
+    """ "": torchvision's name of the backbone tells the weights, and a file is held to their hash."""
+    return ""
 
 
 def imagenet_weights(backbone: str, file: Path | None = None) -> dict[str, Tensor]:

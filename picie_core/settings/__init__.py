@@ -16,7 +16,7 @@ from picie_core import suggestions
 from picie_core.settings import combinations, document, knobs, recipes
 from picie_core.settings.fields import Fields
 from picie_core.settings.knobs import SettingsError
-from picie_core.settings.methods import METHODS, OBJECTS, STUDENT, TAUGHT, WITHOUT_EPOCHS
+from picie_core.settings.methods import BACKBONES, METHODS, OBJECTS, STUDENT, TAUGHT, WITHOUT_EPOCHS
 
 __all__ = ["METHODS", "TAUGHT", "Settings", "SettingsError", "parse", "text"]
 
@@ -188,7 +188,9 @@ def parse(name: str, text: str) -> Any:
 
 
 def _check_name(name: str, value: Any) -> None:
-    """Raise a `SettingsError` for a data set or a method that there is not."""
-    known = {"dataset": recipes.DATASETS, "method": METHODS}.get(name)
-    if known is not None and str(value) not in known:
-        raise SettingsError(f"{name} = {str(value)!r}: {suggestions.nearest(str(value), known)}")
+    """Raise a `SettingsError` for a data set, a method or a backbone that there is not."""
+    known = {"dataset": recipes.DATASETS, "method": METHODS, "backbone": BACKBONES}.get(name)
+    of_timm = name == "backbone" and str(value).startswith("timm/")  # `network.zoo` says whether timm has it
+    if known is not None and str(value) not in known and not of_timm:
+        also = f"; if it is one of timm's, give 'timm/{value}'" if name == "backbone" else ""
+        raise SettingsError(f"{name} = {str(value)!r}: {suggestions.nearest(str(value), known)}{also}")

@@ -25,7 +25,7 @@ def problems(s: Any) -> list[str]:
         found.append("classifier = 'parametric' has no overclustering: give num_overclusters = 0")
     if s.sobel and s.pretrained:
         found.append(
-            "sobel = True: ImageNet's weights take 3 channels and not 5; give sobel = False, or pretrained = False"
+            "sobel = True: trained weights take 3 channels and not 5; give sobel = False, or pretrained = False"
         )
     trained = s.method if s.pretext == "none" else s.pretext
     resnet = s.backbone.startswith("resnet")
@@ -66,9 +66,20 @@ def problems(s: Any) -> list[str]:
 
 
 def unread(s: Any) -> list[str]:
-    """The files and folders that are given and that nothing of a run reads, each with what would; no error, for a grid
-    gives them to all of its rows. Of runs that start from each other the one that would read it says so."""
+    """What is given and nothing of a run reads, each with what would; no error, for a grid gives it to all of its rows.
+    Of runs that start from each other the one that would read it says so."""
     found = []
+    resnet = s.backbone.startswith("resnet")
+    if not (resnet or s.pretrained) and s.sources["pretrained"] != "explicit":
+        found.append(
+            f"{s.backbone} starts from random weights: pretrained = False (from {s.sources['pretrained']}); give "
+            "pretrained = True for trained ones"
+        )
+    if s.method == "comus" and s.comus_network == "deeplabv3" and (s.frozen or not resnet):
+        found.append(
+            f"backbone = {s.backbone!r}, frozen = {s.frozen}: comus_network = 'deeplabv3' has a network of its own and "
+            "learns all of it; 'fpn' would read them"
+        )
     if s.weights_file and not s.pretrained:
         found.append("weights_file is not read: pretrained = False starts from random weights")
     masks = s.method == "pseudomasks"

@@ -68,7 +68,6 @@ class Fields(BaseModel):
         "resnet18",
         "torchvision's resnet18 (paper), resnet34 or resnet50; efficientnet_lite0, whose weights are installed; or any "
         "of timm's with intermediate features, as timm/vit_small_patch8_224.dino",
-        pattern=r"^(resnet(18|34|50)|efficientnet_lite0|timm/[\w.]+)$",
     )
     frozen: bool = knob(False, "the backbone stays as it starts; what lies behind it alone is trained", before=False)
     fpn: Literal["direct", "cascade"] = knob(
@@ -91,7 +90,12 @@ class Fields(BaseModel):
         False, "image gradients dx, dy as inputs beside RGB, as presumably Table 4's baselines had", before=False
     )
     pretrained: bool = knob(True, "start from the backbone's trained weights (torchvision's and Lite0's: ImageNet's)")
-    weights_file: Path | None = knob(None, "read the backbone's weights from this file, not the network", place=True)
+    weights_file: Path | None = knob(
+        None,
+        "read the backbone's weights from this file, not the network; images are normalised as for the weights that "
+        "backbone names, so name those",
+        place=True,
+    )
 
     # clustering
     num_clusters: int = knob(27, "K, or K1 of PiCIE+H", ge=2, le=10_000)

@@ -16,6 +16,9 @@ METHODS = (
 )
 """Every method; `methods.METHODS` holds their classes (a test keeps the two in step)."""
 
+BACKBONES = ("resnet18", "resnet34", "resnet50", "efficientnet_lite0")
+"""Every backbone but timm's, which are called `timm/NAME`."""
+
 WITHOUT_EPOCHS = ("pseudomasks", "untrained", "random", "rgb", "position")
 """Those that learn nothing before the final clustering, or whatever else they end with (`Method.learns`)."""
 

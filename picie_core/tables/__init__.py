@@ -25,6 +25,7 @@ NAMES = {
     "picie": "PiCIE", "picie+H": "PiCIE+H", "deepcluster": "modified DeepCluster", "iic": "IIC",
     "iic-res12": "IIC-res12", "iic-res12_layer2": "IIC-res12 with layer2", "supervised": "supervised",
     "untrained": "no training, k-means", "untrained-linear": "no training, linear", "rgb": "k-means on RGB",
+    "untrained-last": "no training, last level",
     "position": "k-means on position", "random": "random partition",
 }  # fmt: skip
 """What tables call a method."""

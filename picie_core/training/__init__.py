@@ -136,7 +136,10 @@ class _Loop:
         if settings.sync_batchnorm and ranks.count() > 1:
             if self.device.type == "cpu":
                 raise SettingsError("sync_batchnorm = True: torch synchronises batch norm on GPUs alone; give False")
-            torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.method)
+            # torch's own conversion drops the activations that timm joins to its norms
+            from timm.layers.norm_act import convert_sync_batchnorm
+
+            convert_sync_batchnorm(self.method)  # in place
         self.writes = ranks.number() == 0
         self.scored = val.labels is not None
         if self.writes and self.method.learns and len(train) < settings.batch_size:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import torchvision
 
 from picie_core import network, views
-from picie_core.network import Network
+from picie_core.network import Network, resnet
 from picie_core.settings import Settings, SettingsError
 
 
@@ -256,3 +256,31 @@ def test_imagenet_weights_are_put_into_the_backbone(where, cache, tmp_path, monk
     for key, weight in net.backbone.state_dict().items():
         assert torch.equal(weight, donor[key]), key
     assert torch.equal(net.lateral[0].weight, network.build(settings()).lateral[0].weight)  # drawn, as ever
+
+
+@pytest.mark.parametrize("fpn", ["direct", "cascade"])
+def test_gradients_are_to_the_bit_those_of_levels_mixed_as_they_come(fpn):
+    """The order of the operations decides in which order autograd adds up what a level's readers send back: were all
+    levels made before the first is mixed, every trained number would move in its last bits."""
+    images = noise(2, 3, 64, 64)
+
+    def gradient(features):
+        net = network.build(settings(fpn=fpn, image_size=64)).train()
+        features(net, images).square().sum().backward()
+        return torch.cat([p.grad.flatten() for p in net.parameters()])
+
+    def by_hand(net, images):
+        body, mixed = net.backbone, []
+        x = body.maxpool(body.relu(body.bn1(body.conv1(images.contiguous(memory_format=torch.channels_last)))))
+        for number, name in enumerate(resnet.LEVELS):
+            x = getattr(body, name)(x)
+            mixed.append(net.lateral[number](x))
+        if fpn == "direct":
+            return sum((F.interpolate(m, mixed[0].shape[2:], mode="bilinear") for m in mixed[1:]), start=mixed[0])
+        top = mixed.pop()
+        while mixed:
+            finer = mixed.pop()
+            top = finer + F.interpolate(top, finer.shape[2:], mode="bilinear")
+        return top
+
+    assert torch.equal(gradient(lambda net, images: net(images)), gradient(by_hand))

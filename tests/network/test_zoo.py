@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 from oracles import noise, pictures
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 from torchvision.transforms.v2 import functional as TF
 
@@ -284,3 +285,20 @@ def test_a_model_is_tried_before_it_is_used(altered, change, said):
     altered(change)
     with pytest.raises(SettingsError, match=f"^backbone = 'timm/test_convnext' {said}"):
         network.build(settings("timm/test_convnext"))
+
+
+def test_batch_norms_that_are_synchronised_keep_their_activations():
+    """torch's own conversion takes timm's norms for bare ones, and the activations behind them are gone."""
+    net = network.build(settings(backbone="timm/test_efficientnet")).eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = net(images)
+        assert torch.equal(convert_sync_batchnorm(net).eval()(images), before)
+        assert any(isinstance(layer, torch.nn.SyncBatchNorm) for layer in net.modules())
+
+
+def test_nothing_is_drawn_where_timm_would_draw():
+    net = network.build(settings(backbone="timm/swin_tiny_patch4_window7_224", image_size=64)).train()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(net(images), net(images))

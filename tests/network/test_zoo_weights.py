@@ -156,10 +156,10 @@ def test_what_cannot_be_fetched_says_where_weights_can_be_put(monkeypatch):
     monkeypatch.setattr(timm, "create_model", offline)
     for require in (network.build, network.require):
         with pytest.raises(SettingsError) as error:
-            require(settings())
+            require(settings("timm/test_vit.r160_in1k"))
         for part in (
             "pretrained = True",
-            "test_vit could not be fetched (cannot reach the hub)",
+            "test_vit.r160_in1k could not be fetched (cannot reach the hub)",
             "weights_file",
             "huggingface.co/timm",
             "pretrained=False (-p pretrained=false)",
@@ -215,3 +215,8 @@ def test_a_network_that_sees_another_size_still_knows_its_weights(donor):
     net = network.build(settings(weights_file=donor)).eval()
     with torch.no_grad():
         assert net(noise(1, 3, 160, 48)).shape == (1, 8, 40, 12)
+
+
+def test_a_name_that_does_not_tell_the_weights_is_refused():
+    with pytest.raises(SettingsError, match=r"does not say which weights: give 'timm/convnext_tiny\.in12k_ft_in1k'"):
+        network.build(settings(backbone="timm/convnext_tiny", pretrained=True))

@@ -210,7 +210,6 @@ def test_frozen():
         ({"method": "picie", "trunk": "res12"}, ["trunk = 'res12'", "method = 'iic'", "'fpn' or 'last'"]),
         ({"backbone": "resnet19"}, ["backbone = 'resnet19'", "resnet50", "efficientnet_lite0", "timm/"]),
         ({"backbone": "vit_small_patch8_224.dino"}, ["timm/vit_small_patch8_224.dino"]),
-        ({"backbone": "timm/../weights"}, ["backbone = 'timm/../weights'"]),
         (
             {"backbone": "timm/test_vit", "method": "iic", "trunk": "res12"},
             ["trunk = 'res12' is a part of a ResNet", "backbone = 'timm/test_vit' needs 'fpn' or 'last'"],
@@ -404,6 +403,20 @@ def test_a_file_that_is_no_settings_file_is_refused(text):
         ({"method": "pseudomasks", "comus_dino_place": "a", "comus_saliency": "lost"}, None),
         ({"method": "pseudomasks", "comus_dino_place": "a", "pretext": "dino"}, None),
         ({"method": "comus", "comus_backbone_place": "a"}, "comus_backbone_place is not read: comus_network = 'fpn'"),
+        ({"method": "comus", "frozen": True}, None),
+        (
+            {"method": "comus", "frozen": True, "comus_network": "deeplabv3"},
+            "backbone = 'resnet18', frozen = True",
+        ),
+        (
+            {"backbone": "efficientnet_lite0", "method": "comus", "comus_network": "deeplabv3", "pretrained": True},
+            "backb",
+        ),
+        (
+            {"backbone": "efficientnet_lite0"},
+            "efficientnet_lite0 starts from random weights: pretrained = False",
+        ),
+        ({"backbone": "efficientnet_lite0", "pretrained": False}, None),
         ({"method": "comus", "comus_backbone_place": "a", "comus_network": "deeplabv3"}, None),
         ({"method": "comus", "comus_saliency_place": "a", "comus_dino_place": "a"}, None),  # its pseudo-masks say so
         ({"method": "comus", "comus_backbone_place": "a", "comus_iterations": 2}, None),  # its first iteration does

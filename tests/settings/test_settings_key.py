@@ -125,7 +125,12 @@ def test_the_trunk_counts():
 
 def test_every_backbone_counts():
     """Also timm's of one architecture, whose weights another name tells apart."""
-    backbones = ("resnet18", "efficientnet_lite0", "timm/vit_small_patch8_224", "timm/vit_small_patch8_224.dino")
+    backbones = (
+        "resnet18",
+        "efficientnet_lite0",
+        "timm/vit_small_patch8_224.augreg_in21k",
+        "timm/vit_small_patch8_224.dino",
+    )
     assert len({key(Settings(**GIVEN | {"backbone": backbone})) for backbone in backbones}) == 4
 
 
