@@ -32,7 +32,8 @@ NAMES = {
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "untrained-linear": {"method": "untrained", "classifier": "parametric"}, "untrained": {"method": "untrained"},
-    "deepcluster": {"method": "deepcluster"}, "iic-res12": {"method": "iic", "trunk": "res12"},
+    "deepcluster": {"method": "deepcluster"},
+    "iic-res12": {"method": "iic", "trunk": "res12", "backbone": "resnet18"},  # of a ResNet-18, whatever the others are
     "iic": {"method": "iic"}, "picie": {"method": "picie"}, "picie+H": {"method": "picie", "num_overclusters": 100},
     "supervised": {"method": "supervised"}, "rgb": {"method": "rgb"}, "position": {"method": "position"},
     "random": {"method": "random"},
