@@ -100,12 +100,14 @@ def scoring(root):
 
 
 def batch_norm():
-    """Running statistics that every process has of its own images, made one."""
-    layer = torch.nn.BatchNorm2d(2)
+    """Running statistics that every process has of its own images, made one; those of a frozen layer left alone."""
+    layer, frozen = torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2).requires_grad_(False)
+    frozen.running_mean.fill_(ranks.number())
     layer.running_mean.fill_(np.mean(ranks.own(8)))
     layer.running_var.fill_(2 * np.mean(ranks.own(8)))
-    ranks.level(torch.nn.Sequential(layer))
-    return {"mean": layer.running_mean.numpy(), "variance": layer.running_var.numpy()}
+    ranks.level(torch.nn.Sequential(layer, frozen))
+    found = {"mean": layer.running_mean, "variance": layer.running_var, "frozen": frozen.running_mean}
+    return {name: statistic.numpy() for name, statistic in found.items()}
 
 
 def work(root):

@@ -161,6 +161,11 @@ def test_running_statistics_are_the_mean_of_both(together, alone, what, value):
 
 
 @pytest.mark.slow
+def test_running_statistics_of_what_is_frozen_stay_as_they_are(together):
+    assert together["batch norm: frozen"].tolist() == [0, 0]  # rank 0's own; the mean of both would be a half
+
+
+@pytest.mark.slow
 def test_confusion_of_two_is_confusion_of_one(together, alone):
     assert alone["confusion"].sum() > 0
     np.testing.assert_array_equal(together["confusion"], alone["confusion"])
