@@ -1,6 +1,5 @@
 """torchvision's ResNets, the paper's backbones, and their ImageNet weights."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from picie_core import draws
+from picie_core.network import weights
 from picie_core.network.pyramid import Network
 from picie_core.settings import Settings, SettingsError
 
@@ -57,8 +57,8 @@ def build(settings: Settings) -> OfResNet:
                 conv.padding_mode = settings.padding
         network = OfResNet(backbone, settings)
     if settings.pretrained:
-        weights = imagenet_weights(settings.backbone, settings.weights_file)
-        backbone.load_state_dict({n: w for n, w in weights.items() if hasattr(backbone, n.partition(".")[0])})
+        trained = imagenet_weights(settings.backbone, settings.weights_file)
+        backbone.load_state_dict({n: w for n, w in trained.items() if hasattr(backbone, n.partition(".")[0])})
     return network
 
 
@@ -80,37 +80,24 @@ def imagenet_weights(backbone: str, file: Path | None = None) -> dict[str, Tenso
     """
     import torchvision
 
-    weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
-    name = weights.url.rsplit("/", 1)[-1]  # resnet18-f37072fd.pth: the hash stands in the name
-    digest = name.rsplit("-", 1)[-1].removesuffix(".pth")
+    url = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
+    name = url.rsplit("/", 1)[-1]  # resnet18-f37072fd.pth: the hash stands in the name
+    expected = f"torchvision's {name}"
     if file is not None:
-        file = Path(file).expanduser()
-        if not file.is_file():
-            raise SettingsError(f"weights_file = {str(file)!r}: there is no such file; expected torchvision's {name}")
-        return _read_weights(file, name, digest)
+        return weights.known(weights.placed(file, "weights_file", expected), name, "weights_file", expected)
     place = Path(torch.hub.get_dir()) / "checkpoints" / name
     if not place.is_file():
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(weights.url, str(place), hash_prefix=digest, progress=False)
+            torch.hub.download_url_to_file(url, str(place), hash_prefix=weights.digits(name), progress=False)
         except (OSError, RuntimeError) as error:  # no network (URLError, HTTPError), no place to write; a wrong hash
             raise SettingsError(
                 f"pretrained = True: torchvision's ImageNet weights for {backbone} could not be fetched ({error}). "
-                f"Place the file {name} (from {weights.url}) at {place}, or name it with weights_file, "
+                f"Place the file {name} (from {url}) at {place}, or name it with weights_file, "
                 "or give pretrained=False (-p pretrained=false) to start from random weights, "
                 "or backbone=efficientnet_lite0, whose ImageNet weights are installed with the workbook"
             ) from error
-    return _read_weights(place, name, digest)
-
-
-def _read_weights(file: Path, name: str, digest: str) -> dict[str, Tensor]:
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    if not found.startswith(digest):
-        raise SettingsError(
-            f"the weights in {file}: their sha256 begins with {found[:8]}, torchvision's {name} with {digest}; "
-            "delete the file and fetch it again, or give pretrained=False (-p pretrained=false)"
-        )
-    return torch.load(file, map_location="cpu", weights_only=True)
+    return weights.known(place, name, "pretrained = True", expected)
 
 
 def _depth(settings: Settings) -> int:

